@@ -1,0 +1,79 @@
+"""What a config is: its sections, their defaults and types, and how two configs differ.
+
+A section is the keyword arguments of one function or Module; that signature is the one place where a key, its type
+and its default stand. So an unknown key is found at the start, and a key that nothing reads cannot exist.
+"""
+
+import inspect
+import json
+import math
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_jax.errors import ConfigError, did_you_mean
+
+
+def check_keywords(section: str, function: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
+    """Checks that `function(**keywords)` would find every key known and of its annotated type.
+
+    Args:
+      section: the config section the keywords come from, for the message; '' for the top level.
+      function: a function with keyword arguments, a Module class, or a `functools.partial` of either.
+      keywords: the section.
+
+    Raises:
+      ConfigError: naming the key, and the nearest known one.
+    """
+    base = getattr(function, "func", function)
+    hints = typing.get_type_hints(base if inspect.isclass(base) else base)
+    taken = set(getattr(function, "keywords", {})) | {"parent"}
+    known = [
+        name
+        for name, parameter in inspect.signature(base).parameters.items()
+        if name not in taken and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    prefix = f"config.{section}." if section else "config."
+    for key, value in keywords.items():
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}: unknown key; {did_you_mean(key, known)}")
+        expected = hints.get(key)
+        if not _has_type(value, expected):
+            name = getattr(expected, "__name__", str(expected))
+            raise ConfigError(f"{prefix}{key} must be of type {name}, not {value!r}")
+
+
+def _has_type(value: Any, expected: Any) -> bool:
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if expected in (str, bool):
+        return isinstance(value, expected)
+    return True
+
+
+def check_at_least(key: str, value: float, least: float) -> None:
+    """Raises ConfigError unless `value` is a number >= `least`."""
+    if not (math.isfinite(value) and value >= least):
+        raise ConfigError(f"{key} must be at least {least}, not {value}")
+
+
+def check_above(key: str, value: float, bound: float) -> None:
+    """Raises ConfigError unless `value` is a finite number > `bound`."""
+    if not (math.isfinite(value) and value > bound):
+        raise ConfigError(f"{key} must be above {bound}, not {value}")
+
+
+def check_rate(key: str, value: Any) -> None:
+    """Raises ConfigError unless `value` is in [0, 1); a traced value passes."""
+    if isinstance(value, int | float) and not 0 <= value < 1:
+        raise ConfigError(f"{key} must be at least 0 and below 1, not {value}")
+
+
+def check_choice(key: str, value: str, choices: typing.Iterable[str]) -> None:
+    """Raises ConfigError unless `value` is one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ConfigError(f"{key}: no such choice as '{value}'; {did_you_mean(value, choices)}")

@@ -1,0 +1,57 @@
+"""What every data set is, once loaded: uint8 images and int32 labels in host memory, by split."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split.
+
+    Attributes:
+      images: uint8 [N, H, W, C].
+      labels: int32 [N], indices into the data set's class names.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice) -> "Split":
+        return Split(self.images[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set with the splits it came with ('train', 'test' and, where it has one, 'validation').
+
+    Attributes:
+      name: 'mnist', 'digits', ...
+      splits: each split by name.
+      class_names: the name of each label.
+      source: where it was read from, in words for a person.
+      stand_in_for: the data set that the config names first and that could not be had; '' if this is that one.
+    """
+
+    name: str
+    splits: Mapping[str, Split]
+    class_names: tuple[str, ...]
+    source: str
+    stand_in_for: str = ""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every pixel and label: two runs with equal fingerprints saw the same data."""
+        digest = hashlib.sha256()
+        for name in sorted(self.splits):
+            split = self.splits[name]
+            digest.update(f"{name} {split.images.shape} ".encode())
+            digest.update(np.ascontiguousarray(split.images))
+            digest.update(np.ascontiguousarray(split.labels.astype("<i4")))
+        return digest.hexdigest()

@@ -1,0 +1,49 @@
+"""What a user did wrong, in one sentence: raised anywhere, printed by the commands without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input: the message says what is wrong, where, and what to do.
+
+    Attributes:
+      exit_code: what the command returns to the shell.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(UserError):
+    """A config, a flag or an override that cannot be run."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or not what the config asks for."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be saved, is damaged, or is not what its record says."""
+
+
+class DivergedError(UserError):
+    """The loss is no longer a finite number."""
+
+
+class Interrupted(UserError):
+    """A signal asked the run to stop; its state has been saved."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: the nearest choice, or all of them."""
+    choices = sorted(choices)
+    near = difflib.get_close_matches(word, choices, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(choices)}"
