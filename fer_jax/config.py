@@ -1,18 +1,25 @@
 """What a config is: its sections, their defaults and types, and how two configs differ.
 
-A section is the keyword arguments of one function or Module; that signature is the one place where a key, its type
+A section is the keyword arguments of one function or class; that signature is the one place where a key, its type
 and its default stand. So an unknown key is found at the start, and a key that nothing reads cannot exist.
 """
 
 import inspect
-import json
 import math
 import typing
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fer_jax.errors import ConfigError, did_you_mean
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keywords of `function` that have a default: what a section holds when a config says nothing."""
+    return {
+        name: parameter.default
+        for name, parameter in _keywords(function).items()
+        if parameter.default is not inspect.Parameter.empty
+    }
 
 
 def check_keywords(section: str, function: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
@@ -20,20 +27,14 @@ def check_keywords(section: str, function: Callable[..., Any], keywords: Mapping
 
     Args:
       section: the config section the keywords come from, for the message; '' for the top level.
-      function: a function with keyword arguments, a Module class, or a `functools.partial` of either.
+      function: a function with keyword arguments, a class, or a `functools.partial` of either.
       keywords: the section.
 
     Raises:
       ConfigError: naming the key, and the nearest known one.
     """
-    base = getattr(function, "func", function)
-    hints = typing.get_type_hints(base if inspect.isclass(base) else base)
-    taken = set(getattr(function, "keywords", {})) | {"parent"}
-    known = [
-        name
-        for name, parameter in inspect.signature(base).parameters.items()
-        if name not in taken and parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    known = _keywords(function)
+    hints = typing.get_type_hints(_unwrapped(function))
     prefix = f"config.{section}." if section else "config."
     for key, value in keywords.items():
         if key not in known:
@@ -42,6 +43,23 @@ def check_keywords(section: str, function: Callable[..., Any], keywords: Mapping
         if not _has_type(value, expected):
             name = getattr(expected, "__name__", str(expected))
             raise ConfigError(f"{prefix}{key} must be of type {name}, not {value!r}")
+
+
+def _unwrapped(function: Callable[..., Any]) -> Any:
+    function = getattr(function, "func", function)
+    return function.__init__ if inspect.isclass(function) else function
+
+
+def _keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that a config may set: named, not already bound, and not Flax's own two."""
+    bound = set(getattr(function, "keywords", {})) | {"self"}
+    if inspect.isclass(getattr(function, "func", function)):
+        bound |= {"parent", "name"}
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(_unwrapped(function)).parameters.items()
+        if name not in bound and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    }
 
 
 def _has_type(value: Any, expected: Any) -> bool:
@@ -54,8 +72,25 @@ def _has_type(value: Any, expected: Any) -> bool:
     return True
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The dotted keys in which two nested configs differ, sorted."""
+    flat_old, flat_new = dict(_flatten(old)), dict(_flatten(new))
+    absent = object()
+    return sorted(
+        key for key in flat_old.keys() | flat_new.keys() if flat_old.get(key, absent) != flat_new.get(key, absent)
+    )
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
+
+
 def check_at_least(key: str, value: float, least: float) -> None:
-    """Raises ConfigError unless `value` is a number >= `least`."""
+    """Raises ConfigError unless `value` is a finite number >= `least`."""
     if not (math.isfinite(value) and value >= least):
         raise ConfigError(f"{key} must be at least {least}, not {value}")
 
@@ -72,7 +107,7 @@ def check_rate(key: str, value: Any) -> None:
         raise ConfigError(f"{key} must be at least 0 and below 1, not {value}")
 
 
-def check_choice(key: str, value: str, choices: typing.Iterable[str]) -> None:
+def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
     """Raises ConfigError unless `value` is one of `choices`."""
     choices = list(choices)
     if value not in choices:

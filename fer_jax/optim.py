@@ -11,10 +11,10 @@ from fer_jax.config import check_above, check_at_least, check_choice
 
 
 class Optimizer(NamedTuple):
-    """An Optax chain and the learning rate that it uses at a step."""
+    """An Optax chain, and the learning rate that it uses at a step: a Python float, before any rounding to float32."""
 
     tx: optax.GradientTransformation
-    learning_rate: Callable[[jax.Array | int], jax.Array]
+    learning_rate: Callable[[int], float]
 
 
 SCHEDULES_THAT_NEED_EPOCHS: frozenset[str] = frozenset()
@@ -54,14 +54,16 @@ def create(
     if schedule == "inverse_time":
         rates = [round(learning_rate / (1 + decay_rate * epoch), 10) for epoch in range(epochs)]
 
-    def rate_at(step: jax.Array | int) -> jax.Array:
-        return jnp.asarray(rates)[jnp.minimum(step // steps_per_epoch, epochs - 1)]
+    def rate_at(count: jax.Array) -> jax.Array:
+        return jnp.asarray(rates)[jnp.minimum(count // steps_per_epoch, epochs - 1)]
 
     if name == "adam":
         direction = scale_by_keras_adam()
     else:
         direction = optax.trace(momentum) if momentum else optax.identity()
-    return Optimizer(optax.chain(direction, optax.scale_by_learning_rate(rate_at)), rate_at)
+    return Optimizer(
+        optax.chain(direction, optax.scale_by_learning_rate(rate_at)), lambda step: rates[step // steps_per_epoch]
+    )
 
 
 def scale_by_keras_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7) -> optax.GradientTransformation:

@@ -52,6 +52,6 @@ class DataSet:
         for name in sorted(self.splits):
             split = self.splits[name]
             digest.update(f"{name} {split.images.shape} ".encode())
-            digest.update(np.ascontiguousarray(split.images))
-            digest.update(np.ascontiguousarray(split.labels.astype("<i4")))
+            digest.update(np.ascontiguousarray(split.images).data)
+            digest.update(np.ascontiguousarray(split.labels, "<i4").data)
         return digest.hexdigest()

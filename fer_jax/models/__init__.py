@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from functools import partial
-
-import flax.linen as nn
+from typing import Any
 
 from fer_jax.config import check_keywords
 from fer_jax.errors import ConfigError, did_you_mean
 from fer_jax.models import mnist
+from fer_jax.models.network import Network
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    name: partial(mnist.MnistNet, table=table) for name, table in mnist.TABLES.items()
+__all__ = ["MODELS", "Network", "create"]
+
+MODELS: dict[str, Callable[..., Any]] = {
+    name: partial(mnist.MnistNobias if name == "mnist_nobias" else mnist.MnistNet, table=table)
+    for name, table in mnist.TABLES.items()
 }
 
 
-def create(*, name: str, **fields) -> nn.Module:
+def create(*, name: str, **fields: Any) -> Network:
     """The network called `name`, with its Module's fields set (see there what each means).
 
     Raises:

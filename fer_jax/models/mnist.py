@@ -4,6 +4,7 @@ A row is one convolution and what follows it; `fer_jax.summary` prints the table
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from fer_jax.config import check_rate
 from fer_jax.models.layers import BatchNorm, Conv, Dropout, Flatten, MaxPool, scale_pixels
+from fer_jax.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
         block(16),  # 4
         logits(kernel=4),
     ),
-    # Document 003. Its convolutions have no bias: `use_bias=False` in the config.
+    # Document 003.
     "mnist_nobias": (
         block(32),  # 26
         Row(10, kernel=1),  # 26
@@ -134,7 +136,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
 }
 
 
-class MnistNet(nn.Module):
+class MnistNet(Network):
     """uint8 images [B, 28, 28, 1] -> logits [B, 10].
 
     Attributes:
@@ -144,6 +146,9 @@ class MnistNet(nn.Module):
       use_bias: whether convolutions have a bias.
       dtype: what is computed in; parameters stay as they are.
     """
+
+    image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
+    num_classes: ClassVar[int] = 10
 
     table: tuple[Row, ...]
     dropout: float = 0.1
@@ -170,3 +175,10 @@ class MnistNet(nn.Module):
             if row.pool:
                 x = MaxPool()(x)
         return Flatten()(x)
+
+
+class MnistNobias(MnistNet):
+    """Document 003's defaults: no bias in any convolution, dropout 0.2."""
+
+    dropout: float = 0.2
+    use_bias: bool = False

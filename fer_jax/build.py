@@ -1,0 +1,194 @@
+"""From a config to the things it names: the options of the run, data, network, optimiser, programs.
+
+Below this file nothing sees a config.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import ml_collections
+from jax.sharding import Mesh
+
+from fer_jax import data, models, optim
+from fer_jax.checkpoint import Checkpoints
+from fer_jax.config import check_at_least, check_choice, check_keywords, defaults
+from fer_jax.data.dataset import DataSet
+from fer_jax.data.pipeline import steps_per_epoch
+from fer_jax.errors import ConfigError, did_you_mean
+from fer_jax.sharding import make_mesh
+from fer_jax.steps import Programs, make_programs
+from fer_jax.summary import Summary, check_budget, describe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top level of a config.
+
+    Attributes:
+      seed: of everything random: initial weights, data order, dropout.
+      epochs: passes over the training split.
+      batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
+      protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
+        did; 'clean' watches a validation split, and reads the test split for the selected and the last state only.
+      steps_per_call: optimiser steps in one call of the device; 0 is the whole epoch on a GPU or TPU and about two
+        seconds of work on a CPU. It changes no number.
+      max_params: the most parameters the network may have (moving statistics included); 0 is no limit.
+    """
+
+    seed: int = 0
+    epochs: int = 20
+    batch_size: int = 128
+    protocol: str = "seed"
+    steps_per_call: int = 0
+    max_params: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least("config.seed", self.seed, 0)
+        check_at_least("config.epochs", self.epochs, 1)
+        check_at_least("config.batch_size", self.batch_size, 1)
+        check_choice("config.protocol", self.protocol, data.PROTOCOLS)
+        check_at_least("config.steps_per_call", self.steps_per_call, 0)
+        check_at_least("config.max_params", self.max_params, 0)
+
+
+def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
+    """A config with every key at its default, locked: what a config file starts from.
+
+    Args:
+      model: the network, a name in `models.MODELS`.
+      data_name: the data set.
+    """
+    config = ml_collections.ConfigDict(defaults(Options))
+    config.model = {"name": model, **defaults(models.MODELS[model])}
+    for section, function in _SECTIONS.items():
+        config[section] = defaults(function)
+    config.data.name = data_name
+    return config.lock()
+
+
+# What is bound here comes from elsewhere: a flag, or the rest of the config.
+_SECTIONS: dict[str, Callable[..., Any]] = {
+    "data": partial(data.load, data_dir=""),
+    "optim": partial(optim.create, steps_per_epoch=1, epochs=1),
+    "checkpoint": partial(Checkpoints, workdir=""),
+}
+
+
+def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """The whole config: what it states, and the default of every key that it does not.
+
+    Raises:
+      ConfigError: an unknown section or key, a value of the wrong type, or no model or data set named.
+    """
+    sections = {"model", *_SECTIONS}
+    stated = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else dict(config)
+    for section in sections:
+        if not isinstance(stated.get(section, {}), Mapping):
+            raise ConfigError(f"config.{section} must be a section, not {stated[section]!r}")
+    for section in ("model", "data"):
+        if not isinstance(stated.get(section, {}).get("name"), str):
+            raise ConfigError(f"config.{section}.name is missing: it says which {section} to use")
+    name = stated["model"]["name"]
+    if name not in models.MODELS:
+        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, models.MODELS)}")
+    options = {key: value for key, value in stated.items() if key not in sections}
+    unknown = options.keys() - defaults(Options).keys()
+    if unknown:
+        key = sorted(unknown)[0]
+        known = [*defaults(Options), *sections]
+        raise ConfigError(f"config.{key}: unknown key; {did_you_mean(key, known)}")
+    check_keywords("", Options, options)
+    whole = default_config(name, stated["data"]["name"]).to_dict()
+    whole.update(options)
+    for section in sections:
+        whole[section].update(stated.get(section, {}))
+    for section, function in _SECTIONS.items():
+        check_keywords(section, function, whole[section])
+    fields = {key: value for key, value in whole["model"].items() if key != "name"}
+    check_keywords("model", models.MODELS[name], fields)
+    return ml_collections.ConfigDict(whole).lock()
+
+
+class Run(NamedTuple):
+    """All that a config names, built.
+
+    Attributes:
+      options: the top level of the config.
+      model: the network.
+      summary: its layers and parameter counts.
+      optimizer: its Optax chain and learning rate.
+      mesh: the devices.
+      programs: compiled when they are first called.
+      dataset: as it came.
+      splits: what the protocol makes of it.
+      steps_per_epoch: optimiser steps in an epoch.
+    """
+
+    options: Options
+    model: models.Network
+    summary: Summary
+    optimizer: optim.Optimizer
+    mesh: Mesh
+    programs: Programs
+    dataset: DataSet
+    splits: data.ProtocolSplits
+    steps_per_epoch: int
+
+
+def build_options(config: ml_collections.ConfigDict) -> Options:
+    """The top level of a resolved config."""
+    return Options(**{key: config[key] for key in defaults(Options)})
+
+
+def build_model(config: ml_collections.ConfigDict) -> tuple[models.Network, Summary]:
+    """The network of a resolved config and its summary; whether that is within budget is for the caller to check.
+
+    Raises:
+      ConfigError: a field is out of range.
+    """
+    model = models.create(**config.model)
+    return model, describe(model, model.image_shape)
+
+
+def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
+    """Everything a resolved config names; reads the data, compiles nothing.
+
+    Raises:
+      ConfigError: a value out of its range.
+      DataError: the data set cannot be had.
+    """
+    options = build_options(config)
+    # The network first: what is wrong with it should not wait for a download.
+    model, summary = build_model(config)
+    check_budget(summary, options.max_params)
+    dataset = data.load(**config.data, data_dir=data_dir)
+    _check_fits(config, model, dataset)
+    splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
+    steps = steps_per_epoch(len(splits.train), options.batch_size)
+    optimizer = optim.create(**config.optim, steps_per_epoch=steps, epochs=options.epochs)
+    mesh = make_mesh()
+    programs = make_programs(
+        model,
+        optimizer.tx,
+        mesh,
+        image_shape=model.image_shape,
+        examples=len(splits.train),
+        batch_size=options.batch_size,
+    )
+    return Run(options, model, summary, optimizer, mesh, programs, dataset, splits, steps)
+
+
+def _check_fits(config: ml_collections.ConfigDict, model: models.Network, dataset: DataSet) -> None:
+    found = dataset.splits["train"].images.shape[1:]
+    if found != model.image_shape or len(dataset.class_names) != model.num_classes:
+        raise ConfigError(
+            f"config.model.name = '{config.model.name}' takes images of {_sides(model.image_shape)} and tells "
+            f"{model.num_classes} classes apart, but config.data.name = '{dataset.name}' has images of {_sides(found)} "
+            f"and {len(dataset.class_names)} classes: choose a network and a data set that fit each other"
+        )
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,178 @@
+"""Checkpoints of a run, with Orbax: saved whole or not at all, checked when they are restored.
+
+A checkpoint holds the arrays (state and the unfinished epoch's sums) and a record in JSON: where training stood, what
+it had scored, a digest of the arrays and the logits of fixed pictures. The digest tells a damaged file; the logits
+and the score tell a program that no longer computes what was trained.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from fer_jax.config import check_at_least
+from fer_jax.errors import CheckpointError
+
+FOLDER = "checkpoints"
+DAMAGED = "checkpoints-damaged"
+
+
+class Restored(NamedTuple):
+    """A checkpoint as read: its step, the arrays in the shape of the template, and its record."""
+
+    step: int
+    arrays: Any
+    record: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest `keep` and the best.
+
+    Args:
+      workdir: the run's folder.
+      every_epochs: epochs between two saves; the last epoch is always saved.
+      every_steps: save within an epoch too, each time so many steps of it are done; 0 is never.
+      keep: how many of the newest are kept; the best is kept besides.
+
+    Raises:
+      ConfigError: a number out of range.
+    """
+
+    def __init__(self, workdir: Path | str, *, every_epochs: int = 1, every_steps: int = 0, keep: int = 2):
+        check_at_least("config.checkpoint.every_epochs", every_epochs, 1)
+        check_at_least("config.checkpoint.every_steps", every_steps, 0)
+        check_at_least("config.checkpoint.keep", keep, 1)
+        self.every_epochs = every_epochs
+        self.every_steps = every_steps
+        self._workdir = Path(workdir).absolute()
+        self._manager = ocp.CheckpointManager(
+            self._workdir / FOLDER,
+            options=ocp.CheckpointManagerOptions(
+                # By rank alone: a save inside an epoch has no score, and counts among the newest only.
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False),
+                    ]
+                ),
+                best_fn=_rank,
+                enable_async_checkpointing=False,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, arrays: Any, record: Mapping[str, Any], rank: float | None) -> None:
+        """Saves `arrays` (a pytree) and `record` (JSON) under `step`; `rank` is what 'best' compares, if it has one.
+
+        Raises:
+          CheckpointError: it could not be written (a full disk, say); earlier checkpoints stay as they are.
+        """
+        record = {**record, "sha256": digest(arrays)}
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), record=ocp.args.JsonSave(record)),
+                metrics=None if rank is None else {"rank": rank},
+                force=True,
+            )
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._discard_partial()
+            raise CheckpointError(
+                f"the checkpoint of step {step} could not be written to {self._workdir / FOLDER}: {_reason(error)}; "
+                "earlier checkpoints are kept: free some space and start the same command again"
+            ) from error
+
+    def _discard_partial(self) -> None:
+        for folder in (self._workdir / FOLDER).glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def restore(self, step: int, template: Any) -> Restored:
+        """Reads one checkpoint into the shapes, types and shardings of `template`.
+
+        Raises:
+          CheckpointError: it is missing, damaged, or has other arrays than `template`.
+        """
+        if step not in self._manager.all_steps():
+            known = ", ".join(map(str, self.steps())) or "none"
+            raise CheckpointError(f"{self._workdir / FOLDER} has no checkpoint of step {step}; it has: {known}")
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        try:
+            read = self._manager.restore(
+                step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(abstract), record=ocp.args.JsonRestore())
+            )
+            found = digest(read.arrays)
+        except Exception as error:
+            raise CheckpointError(f"the checkpoint {self._workdir / FOLDER / str(step)} cannot be read") from error
+        if found != read.record["sha256"]:
+            raise CheckpointError(
+                f"the checkpoint {self._workdir / FOLDER / str(step)} is damaged: its arrays are not those saved"
+            )
+        return Restored(step, read.arrays, read.record)
+
+    def restore_newest(self, template: Any) -> tuple[Restored | None, list[str]]:
+        """Reads the newest checkpoint that is whole, and says which newer ones are not.
+
+        A damaged one is moved to `checkpoints-damaged/`, so that its step can be saved again and nothing is lost.
+
+        Returns:
+          The checkpoint (None where there is none), and a sentence for each damaged one.
+
+        Raises:
+          CheckpointError: there are checkpoints, and none of them is whole.
+        """
+        notes: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                return self.restore(step, template), notes
+            except CheckpointError as error:
+                notes.append(str(error))
+        if notes:
+            raise CheckpointError(f"{notes[0]}, and no older checkpoint is whole: start again in another --workdir")
+        return None, notes
+
+    def set_aside(self, newer_than: int) -> None:
+        """Moves the checkpoints after step `newer_than` to `checkpoints-damaged/`."""
+        for step in self.steps():
+            if step > newer_than:
+                target = self._workdir / DAMAGED / str(step)
+                shutil.rmtree(target, ignore_errors=True)
+                target.parent.mkdir(exist_ok=True)
+                shutil.move(self._workdir / FOLDER / str(step), target)
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Ends Orbax's threads."""
+        self._manager.close()
+
+
+def _rank(metrics: Mapping[str, float]) -> float:
+    return metrics["rank"]
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "No space left" in text or "ENOSPC" in text:
+        return "no space left on the device"
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+def digest(arrays: Any) -> str:
+    """SHA-256 over the names, types, shapes and values of a pytree's arrays."""
+    sha = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        value = np.ascontiguousarray(jax.device_get(leaf))
+        sha.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape} ".encode())
+        sha.update(value.tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,72 @@
+"""Evaluating a split with a checkpoint of a run that has been trained: `--mode=evaluate`."""
+
+import contextlib
+from pathlib import Path
+
+import ml_collections
+
+from fer_jax import provenance
+from fer_jax.build import Run, build, resolve
+from fer_jax.checkpoint import FOLDER, Checkpoints
+from fer_jax.data.dataset import Split
+from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.evaluate import Scores, evaluate, prepare
+from fer_jax.resume import CONFIG_FILE, check_same_run, template, verify_logits, verify_scores
+from fer_jax.writers import say, say_stand_in
+
+
+def evaluate_run(workdir: str, *, split: str = "", checkpoint: str = "last", data_dir: str = "") -> Scores:
+    """Loss and accuracy of a run's checkpoint on one of its splits; prints them to the last digit.
+
+    Args:
+      workdir: the run's folder.
+      split: 'train', 'validation' or 'test'; '' is the one that the run's protocol watches.
+      checkpoint: 'last', 'best' or the number of a step.
+      data_dir: as in training.
+
+    Raises:
+      ConfigError: no run in `workdir`, a split it does not have, or other data than it was trained on.
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+    """
+    folder = Path(workdir)
+    stated, record = provenance.read_json(folder / CONFIG_FILE), provenance.read_json(folder / provenance.FILE)
+    if stated is None or record is None:
+        raise ConfigError(f"--workdir={workdir} holds no run (no {CONFIG_FILE} and {provenance.FILE} in it)")
+    run = build(resolve(ml_collections.ConfigDict(stated)), data_dir)
+    say_stand_in(run.dataset)
+    check_same_run(folder, stated, run.dataset, record)
+    split = split or run.splits.watched_name
+    examples = _split(run, split)
+    if not (folder / FOLDER).is_dir():
+        raise CheckpointError(f"{folder / FOLDER} does not exist: the run has saved nothing yet")
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        restored = checkpoints.restore(_step(checkpoint, record, checkpoints), template(run))
+    verify_logits(run, restored)
+    scores = evaluate(run.programs, restored.arrays["state"], prepare(examples, run.mesh))
+    if split == "test":
+        record["test_reads"] += 1
+        provenance.write_json(folder / provenance.FILE, record)
+    verify_scores(restored, scores, split)
+    say(f"step {restored.step}: {split}_loss: {scores.loss!r} - {split}_accuracy: {scores.accuracy!r}")
+    return scores
+
+
+def _split(run: Run, name: str) -> Split:
+    splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
+    if name not in splits:
+        raise ConfigError(
+            f"--split={name}: a run of protocol '{run.options.protocol}' has the splits {', '.join(sorted(splits))}"
+        )
+    return splits[name]
+
+
+def _step(checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
+    if checkpoint.isdecimal():
+        return int(checkpoint)
+    if checkpoint not in ("last", "best"):
+        raise ConfigError(f"--checkpoint={checkpoint} must be last, best or the number of a step")
+    if checkpoint == "best" and record["best"] is not None:
+        return record["best"]["step"]
+    if not checkpoints.steps():
+        raise CheckpointError("the run has saved no checkpoint yet")
+    return checkpoints.steps()[-1]

@@ -1,0 +1,117 @@
+"""`run.json`: where a run's numbers come from, kept up to date while it trains."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fer_jax.errors import UserError
+
+FILE = "run.json"
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "ml_collections",
+    "clu",
+    "numpy",
+)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; None where there is none.
+
+    Raises:
+      UserError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}): restore it, or name another --workdir") from error
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """The command, the code's commit, versions and machine of this process."""
+    return {
+        "command": ["python", "-m", "fer_jax.main", *sys.argv[1:]],
+        "git": _git(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "devices": [device.device_kind for device in jax.devices()],
+        "machine": layout(),
+    }
+
+
+def layout() -> dict[str, Any]:
+    """What must be the same for a program to give the same bits again."""
+    return {
+        "platform": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "jaxlib": importlib.metadata.version("jaxlib"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "cpu family", "model", "stepping")
+    fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    return " ".join(fields[key] for key in wanted if key in fields) or platform.processor()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def _git() -> dict[str, Any]:
+    """The commit of the code and whether files differ from it; nothing where the code is not a git checkout."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}

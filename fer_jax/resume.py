@@ -1,0 +1,120 @@
+"""Going on with a run: is it the same run, where did it stand, and does its checkpoint still compute what it did."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from fer_jax.build import Run
+from fer_jax.checkpoint import Checkpoints, Restored
+from fer_jax.config import differences
+from fer_jax.data.dataset import DataSet
+from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.evaluate import EvalSplit, Scores, evaluate
+from fer_jax.metrics import Progress
+from fer_jax.optim import SCHEDULES_THAT_NEED_EPOCHS
+from fer_jax.provenance import layout, read_json
+from fer_jax.sharding import replicated
+from fer_jax.steps import TrainState
+
+CONFIG_FILE = "config.json"
+OTHER_LAYOUT_TOLERANCE = 1e-4
+"""How far logits and scores may be off on another backend or device count, relative to the largest logit."""
+
+
+def check_same_run(workdir: Path, stated: Mapping[str, Any], dataset: DataSet, record: Mapping[str, Any]) -> None:
+    """Checks that a config and data go on with the run in `workdir`.
+
+    Allowed to differ: `checkpoint.*`, and more `epochs` where no schedule depends on their number.
+
+    Raises:
+      ConfigError: anything else differs; the sentence names the keys.
+    """
+    old = read_json(workdir / CONFIG_FILE)
+    if old is not None:
+        changed = [key for key in differences(old, stated) if not key.startswith("checkpoint.")]
+        if stated["epochs"] > old["epochs"] and stated["optim"]["schedule"] not in SCHEDULES_THAT_NEED_EPOCHS:
+            changed.remove("epochs")
+        if changed:
+            keys = ", ".join(f"config.{key}" for key in changed)
+            raise ConfigError(
+                f"{workdir} holds a run with another value of {keys}: name another --workdir, or take the old value"
+            )
+    if record["data"]["fingerprint"] != dataset.fingerprint:
+        old_name = record["data"]["name"] + (", a stand-in" if record["stand_in"] else "")
+        raise ConfigError(
+            f"{workdir} holds a run on other data ({old_name}: {record['data']['source']}) than now found "
+            f"({dataset.name}: {dataset.source}): name another --workdir, or delete it"
+        )
+
+
+def probe_images(image_shape: tuple[int, ...]) -> np.ndarray:
+    """The fixed pictures, uint8 [8, H, W, C], whose logits identify a state."""
+    return np.random.RandomState(0).randint(0, 256, (8, *image_shape)).astype(np.uint8)
+
+
+def probe_logits(run: Run, state: TrainState) -> list[list[float]]:
+    """The logits of the probe images [8][classes]."""
+    images = jax.device_put(probe_images(run.model.image_shape), replicated(run.mesh))
+    return np.asarray(run.programs.predict(state, images), np.float64).tolist()
+
+
+def template(run: Run) -> dict[str, Any]:
+    """The arrays of a checkpoint at step 0: their shapes, types and places on the devices."""
+    state = run.programs.init(np.int32(run.options.seed))
+    return {"state": state, "progress": jax.device_put(Progress.empty(), replicated(run.mesh))}
+
+
+def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None, list[str]]:
+    """The newest whole checkpoint, its logits verified, and a sentence for each damaged one, which is set aside."""
+    restored, notes = checkpoints.restore_newest(template(run))
+    if notes and restored is not None:
+        checkpoints.set_aside(newer_than=restored.step)
+    if restored is not None:
+        verify_logits(run, restored)
+    return restored, notes
+
+
+def verify_logits(run: Run, restored: Restored) -> None:
+    """Checks a restored state against the logits in its record.
+
+    Raises:
+      CheckpointError: they differ: by one bit on the layout that wrote it, by more than 1e-4 on another.
+    """
+    expected = np.asarray(restored.record["logits"])
+    found = np.asarray(probe_logits(run, restored.arrays["state"]))
+    scale = max(1.0, float(np.abs(expected).max()))
+    _compare(f"logits of the checkpoint of step {restored.step}", found, expected, restored.record["layout"], scale)
+
+
+def verify_scores(restored: Restored, found: Scores, split: str) -> None:
+    """Checks new scores of a restored state against those in its record, where it has some of that split.
+
+    Raises:
+      CheckpointError: they differ.
+    """
+    recorded = restored.record["scores"]
+    if recorded is not None and recorded["split"] == split:
+        expected = np.asarray([recorded["loss"], recorded["accuracy"]])
+        name = f"{split} loss and accuracy of the checkpoint of step {restored.step}"
+        # On another layout one picture of a thousand may fall on the other side of a decision.
+        _compare(name, np.asarray(found), expected, restored.record["layout"], scale=10.0)
+
+
+def verify(run: Run, restored: Restored, watched: EvalSplit) -> None:
+    """Evaluates a restored state on the watched split and checks the scores in its record, if it has any."""
+    if restored.record["scores"] is not None:
+        verify_scores(restored, evaluate(run.programs, restored.arrays["state"], watched), run.splits.watched_name)
+
+
+def _compare(name: str, found: np.ndarray, expected: np.ndarray, written_on: Mapping[str, Any], scale: float) -> None:
+    here = layout()
+    tolerance = 0.0 if here == written_on else OTHER_LAYOUT_TOLERANCE * scale
+    worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if not worst <= tolerance:
+        raise CheckpointError(
+            f"the {name} are not those recorded when it was saved (off by {worst:.3g}, allowed {tolerance:.3g}): "
+            "the code, a library or the machine now computes something else"
+        )

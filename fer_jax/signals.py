@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM as a request: the loop finishes the call in flight, saves, and then stops."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM is only noted; a second one acts as it would have.
+
+    Attributes:
+      received: the number of the signal that came; None so far.
+    """
+
+    _WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        # Python allows handlers in the main thread only; elsewhere whoever owns that thread decides.
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in self._WATCHED}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

@@ -1,0 +1,357 @@
+"""Training: the order in which things happen."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from fer_jax import provenance
+from fer_jax.build import Run, build, resolve
+from fer_jax.checkpoint import Checkpoints
+from fer_jax.errors import DivergedError, Interrupted, UserError
+from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device, prepare
+from fer_jax.metrics import Progress, means
+from fer_jax.pacing import Pace, calls
+from fer_jax.resume import CONFIG_FILE, check_same_run, probe_logits, restore_newest, template, verify, verify_logits
+from fer_jax.signals import StopSignals
+from fer_jax.steps import Examples, TrainState
+from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
+
+
+class Session(NamedTuple):
+    """What stays from the first epoch to the last; `record`, what stands in run.json, is kept up to date."""
+
+    run: Run
+    folder: Path
+    checkpoints: Checkpoints
+    signals: StopSignals
+    record: dict[str, Any]
+
+
+def train(
+    config: ml_collections.ConfigDict | Mapping[str, Any],
+    *,
+    workdir: str = "",
+    name: str = "run",
+    data_dir: str = "",
+    profile: bool = False,
+) -> dict[str, Any]:
+    """Trains the run of a config to its end, going on where an earlier process stopped.
+
+    Args:
+      config: its top level is `build.Options`; its sections are the keywords of what they are named after.
+      workdir: the run's folder; '' is `runs/<name>`, with the stand-in's name appended if the data are a stand-in.
+      name: of the run.
+      data_dir: where the data sets are, and nowhere else; '' looks in all the usual places.
+      profile: write a `jax.profiler` trace of one call to `<workdir>/profile`.
+
+    Returns:
+      What stands in run.json at the end.
+
+    Raises:
+      UserError: anything that the user can mend; see `errors`.
+    """
+    config = resolve(config)
+    run = build(config, data_dir)
+    suffix = f"-{run.dataset.name}" if run.dataset.stand_in_for else ""
+    folder = Path(workdir or f"runs/{name}{suffix}")
+    stated = json.loads(config.to_json())
+    say_stand_in(run.dataset)
+    record = provenance.read_json(folder / provenance.FILE)
+    if record is not None:
+        check_same_run(folder, stated, run.dataset, record)
+    if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
+        say(f"{folder} is finished; nothing was trained.")
+    else:
+        _make_folder(folder)
+        provenance.write_json(folder / CONFIG_FILE, stated)
+        record = _begin_record(run, folder, record)
+        with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
+            session = Session(run, folder, checkpoints, signals, record)
+            _train(session, stated, profile)
+            if run.options.protocol == "clean":
+                _read_test(session)
+        record.update(finished=True, ended=provenance.now())
+        provenance.write_json(folder / provenance.FILE, record)
+    say_result(record, folder)
+    say_stand_in(run.dataset)
+    return record
+
+
+def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
+    """Restores or begins, and trains the epochs that are left."""
+    run, folder, checkpoints, _, record = session
+    examples, watched = on_device(run.splits.train, run.mesh), prepare(run.splits.watched, run.mesh)
+    state, progress = _restore_or_begin(session, watched)
+    first_epoch = int(state.step) // run.steps_per_epoch
+    if first_epoch == run.options.epochs:
+        return
+    _say_start(run, folder)
+    state, progress = _compile(session, examples, watched, state, progress)
+    console = Console(run.options.epochs, run.steps_per_epoch)
+    pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
+    with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
+        writer.write_hparams(stated)
+        for epoch in range(first_epoch, run.options.epochs):
+            began, first_step = time.perf_counter(), int(state.step)
+            trace = folder / "profile" if profile and epoch == first_epoch else None
+            state, progress = _train_epoch(session, examples, state, progress, epoch, pace, console, trace)
+            seconds = time.perf_counter() - began
+            scores = _evaluate_watched(session, state, watched)
+            line = _line(run, epoch, state, progress, scores, seconds, int(state.step) - first_step)
+            is_best = _note_scores(session, epoch, state, scores)
+            progress = _no_progress(run)
+            # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
+            writer.write_scalars(int(state.step), line)
+            writer.flush()
+            ends = epoch + 1 == run.options.epochs
+            if is_best or ends or (epoch + 1) % checkpoints.every_epochs == 0 or session.signals.received:
+                _save(session, state, progress, scores)
+            provenance.write_json(folder / provenance.FILE, record)
+            console.epoch(line, _prefix(run), time.perf_counter() - began)
+            if not ends:
+                _stop_if_asked(session, state)
+
+
+def _train_epoch(
+    session: Session,
+    examples: Examples,
+    state: TrainState,
+    progress: Progress,
+    epoch: int,
+    pace: Pace,
+    console: Console,
+    trace: Path | None,
+) -> tuple[TrainState, Progress]:
+    """Trains an epoch from where the state stands in it; saves on the way where asked to."""
+    run, _, checkpoints, signals, record = session
+    every = checkpoints.every_steps
+
+    def watch(step: int, sums: Progress) -> None:
+        if sums.bad_step >= 0:
+            raise _diverged(session, int(sums.bad_step))
+        console.advance(step, *means(sums.metrics))
+
+    mark = time.perf_counter()
+    with console.bar(epoch + 1, int(state.step) - epoch * run.steps_per_epoch):
+        parts = calls(
+            run, examples, state, progress, epoch=epoch, pace=pace, save_every=every, watch=watch, trace=trace
+        )
+        for state, progress, done in parts:
+            if done < run.steps_per_epoch and (signals.received or (every and done % every == 0)):
+                watch(done, jax.device_get(progress))
+                record["seconds_training"] += time.perf_counter() - mark
+                mark = time.perf_counter()
+                _save(session, state, progress, scores=None)
+                _stop_if_asked(session, state)
+    record["seconds_training"] += time.perf_counter() - mark
+    return state, progress
+
+
+def _restore_or_begin(session: Session, watched: EvalSplit) -> tuple[TrainState, Progress]:
+    """The newest whole checkpoint, checked, or the state at step 0; `record` then tells of that moment."""
+    run, folder, checkpoints, _, record = session
+    restored, notes = restore_newest(run, checkpoints)
+    for note in notes:
+        say(f"WARNING: {note}; going on from the checkpoint before it.")
+    if restored is None:
+        arrays = template(run)
+        record.update(epoch=0, step=0, best=None, last=None, seconds_training=0.0)
+    else:
+        arrays = restored.arrays
+        verify(run, restored, watched)
+        if restored.record["scores"] is not None:
+            _count_test_reads(session, int(run.splits.watched_name == "test"))
+        record.update(restored.record["standing"])
+        say(f"Going on from step {restored.step:,} in {folder}.")
+    return arrays["state"], arrays["progress"]
+
+
+def _compile(
+    session: Session, examples: Examples, watched: EvalSplit, state: TrainState, progress: Progress
+) -> tuple[TrainState, Progress]:
+    """Compiles training and evaluation by calling them with no step to take, so that epochs are timed without it."""
+    programs, began = session.run.programs, time.perf_counter()
+    order = programs.order(state, np.int32(0))
+    here = np.int32(int(state.step) % session.run.steps_per_epoch)
+    state, progress = programs.train(state, progress, examples, order, here)
+    jax.block_until_ready(programs.evaluate(state, watched.examples, watched.order, np.int32(0)))
+    session.record["seconds_compiling"] += time.perf_counter() - began
+    return state, progress
+
+
+def _save(session: Session, state: TrainState, progress: Progress, scores: Scores | None) -> None:
+    """Saves where training stands, with what is needed to check it when it is restored."""
+    run, record = session.run, session.record
+    kept = ("epoch", "step", "best", "last", "seconds_training")
+    session.checkpoints.save(
+        int(state.step),
+        {"state": state, "progress": progress},
+        {
+            "standing": {key: record[key] for key in kept},
+            "scores": scores and {"split": run.splits.watched_name, **scores._asdict()},
+            "logits": probe_logits(run, state),
+            "layout": provenance.layout(),
+        },
+        # Among equals the earlier epoch is the best; the accuracies of two states differ by 1e-6 or more.
+        rank=scores and scores.accuracy - 1e-9 * record["epoch"],
+    )
+
+
+def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> Scores:
+    """Scores of the epoch on the split that the protocol watches; stops the run if they are not finite."""
+    scores = evaluate(session.run.programs, state, watched)
+    _count_test_reads(session, int(session.run.splits.watched_name == "test"))
+    if not math.isfinite(scores.loss):
+        raise _diverged(session, int(state.step))
+    return scores
+
+
+def _note_scores(session: Session, epoch: int, state: TrainState, scores: Scores) -> bool:
+    """Writes the epoch's scores into the record; whether they are the best so far (the earlier among equals)."""
+    run, record = session.run, session.record
+    record.update(epoch=epoch + 1, step=int(state.step))
+    record["last"] = _scored(run, epoch, state, scores)
+    accuracy = f"{_prefix(run)}_accuracy"
+    is_best = record["best"] is None or scores.accuracy > record["best"][accuracy]
+    if is_best:
+        record["best"] = record["last"]
+    return is_best
+
+
+def _read_test(session: Session) -> None:
+    """The clean protocol's one look at the test split: the selected state and the last, once each."""
+    run, record = session.run, session.record
+    test = prepare(run.splits.test, run.mesh)
+    for name in ("last", "best"):
+        if name == "best" and record["best"]["step"] == record["last"]["step"]:
+            record["best"] = record["last"]
+            continue
+        restored = session.checkpoints.restore(record[name]["step"], template(run))
+        verify_logits(run, restored)
+        scores = evaluate(run.programs, restored.arrays["state"], test)
+        record[name] = {**record[name], "test_loss": scores.loss, "test_accuracy": scores.accuracy}
+        _count_test_reads(session, 1)
+
+
+def _diverged(session: Session, step: int) -> DivergedError:
+    saved = session.checkpoints.steps()
+    kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint had been saved"
+    return DivergedError(
+        f"the loss at step {step} is not a finite number; training stopped and {kept} in {session.folder}: "
+        "lower config.optim.learning_rate"
+    )
+
+
+def _stop_if_asked(session: Session, state: TrainState) -> None:
+    """Raises Interrupted if a signal came; the state has just been saved."""
+    number = session.signals.received
+    if number is not None:
+        provenance.write_json(session.folder / provenance.FILE, session.record)
+        raise Interrupted(
+            f"interrupted; step {int(state.step):,} is saved in {session.folder}: the same command goes on from there",
+            number,
+        )
+
+
+def _count_test_reads(session: Session, reads: int) -> None:
+    session.record["test_reads"] += reads
+
+
+def _no_progress(run: Run) -> Progress:
+    return template(run)["progress"]
+
+
+def _prefix(run: Run) -> str:
+    """What the watched split's numbers begin with in metrics.jsonl."""
+    return {"validation": "val", "test": "test"}[run.splits.watched_name]
+
+
+def _scored(run: Run, epoch: int, state: TrainState, scores: Scores) -> dict[str, Any]:
+    prefix = _prefix(run)
+    return {
+        "epoch": epoch + 1,
+        "step": int(state.step),
+        f"{prefix}_loss": scores.loss,
+        f"{prefix}_accuracy": scores.accuracy,
+    }
+
+
+def _line(
+    run: Run, epoch: int, state: TrainState, progress: Progress, scores: Scores, seconds: float, steps: int
+) -> dict[str, Any]:
+    """The epoch's line in metrics.jsonl; `seconds` and `steps` are those of this process."""
+    loss, accuracy = means(progress.metrics)
+    images = min(steps * run.options.batch_size, len(run.splits.train))
+    return {
+        "epoch": epoch + 1,
+        "step": int(state.step),
+        "learning_rate": run.optimizer.learning_rate(epoch * run.steps_per_epoch),
+        "train_loss": loss,
+        "train_accuracy": accuracy,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(images / seconds, 1),
+        **{key: value for key, value in _scored(run, epoch, state, scores).items() if key not in ("epoch", "step")},
+    }
+
+
+def _begin_record(run: Run, folder: Path, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What run.json says when a process starts; counts of an earlier process go on."""
+    earlier = earlier or {}
+    summary, dataset = run.summary, run.dataset
+    record = {
+        **provenance.environment(),
+        "started": earlier.get("started", provenance.now()),
+        "ended": None,
+        "finished": False,
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            "stand_in": bool(dataset.stand_in_for),
+            "stand_in_for": dataset.stand_in_for,
+            "train_examples": len(run.splits.train),
+        },
+        "stand_in": bool(dataset.stand_in_for),
+        "params": {
+            "total": summary.total,
+            "trainable": summary.trainable,
+            "non_trainable": summary.non_trainable,
+        },
+        "protocol": run.options.protocol,
+        "selected_by": run.splits.watched_name,
+        "test_reads": earlier.get("test_reads", 0),
+        "seconds_compiling": earlier.get("seconds_compiling", 0.0),
+        "seconds_training": earlier.get("seconds_training", 0.0),
+        "epoch": earlier.get("epoch", 0),
+        "step": earlier.get("step", 0),
+        "best": earlier.get("best"),
+        "last": earlier.get("last"),
+    }
+    provenance.write_json(folder / provenance.FILE, record)
+    return record
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {folder} cannot be made: {error.strerror}") from error
+
+
+def _say_start(run: Run, folder: Path) -> None:
+    summary, options, splits = run.summary, run.options, run.splits
+    say(
+        f"{summary.total:,} parameters ({summary.trainable:,} trainable) on {run.mesh.size} x "
+        f"{jax.devices()[0].device_kind}; {len(splits.train):,} training images of {run.dataset.name} in steps of "
+        f"{options.batch_size}, {len(splits.watched):,} {splits.watched_name} images watched; results in {folder}"
+    )
+    if options.protocol == "seed":
+        say("Protocol 'seed': the test split is watched each epoch, and 'best' is the best epoch on the test split.")

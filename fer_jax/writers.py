@@ -1,0 +1,181 @@
+"""What a run writes while it trains: metrics.jsonl, TensorBoard events, and lines and a bar for the person watching."""
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fer_jax.data.dataset import DataSet
+from fer_jax.errors import UserError
+
+METRICS_FILE = "metrics.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The epochs in a workdir's metrics.jsonl, up to the first line that is torn or no JSON object."""
+    try:
+        lines = (workdir / METRICS_FILE).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    epochs = []
+    for line in lines:
+        try:
+            epoch = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(epoch, dict):
+            break
+        epochs.append(epoch)
+    return epochs
+
+
+class MetricWriter:
+    """Writes an epoch's numbers to metrics.jsonl and TensorBoard; its calls are those of clu's MetricWriter.
+
+    Args:
+      workdir: the run's folder.
+      last_epoch: the last epoch to keep of what an earlier process wrote; later lines are taken out, because a
+        resumed run writes those epochs again.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
+
+    def __init__(self, workdir: Path, last_epoch: int = 0):
+        self._path = workdir / METRICS_FILE
+        kept = [epoch for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
+        partial = self._path.with_name(METRICS_FILE + ".partial")
+        try:
+            partial.write_text("".join(json.dumps(epoch) + "\n" for epoch in kept))
+            os.replace(partial, self._path)
+            self._events = _event_writer(workdir / TENSORBOARD_FOLDER, purge_step=last_epoch + 1)
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`."""
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps(dict(scalars)) + "\n")
+            for name, value in scalars.items():
+                self._events.add_scalar(name, value, step)
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def write_hparams(self, hparams: Mapping[str, Any]) -> None:
+        """Shows the config as text in TensorBoard."""
+        self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
+
+    def flush(self) -> None:
+        """Makes what was written visible to readers."""
+        self._events.flush()
+
+    def close(self) -> None:
+        """Ends the files."""
+        self._events.close()
+
+
+def _event_writer(folder: Path, purge_step: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter(str(folder), purge_step=purge_step)
+
+
+class Console:
+    """Keras-like lines for a person: one an epoch, and on a terminal a bar inside the epoch.
+
+    Args:
+      epochs: in the run.
+      steps: optimiser steps in an epoch.
+    """
+
+    def __init__(self, epochs: int, steps: int):
+        self._epochs, self._steps = epochs, steps
+        self._seconds: list[float] = []
+        self._bar: tqdm | None = None
+
+    @contextlib.contextmanager
+    def bar(self, epoch: int, done: int) -> Iterator[None]:
+        """While entered, the bar of an epoch (counted from 1), `done` steps of which were trained before."""
+        with tqdm(
+            total=self._steps,
+            initial=done,
+            desc=f"Epoch {epoch}/{self._epochs}",
+            unit="step",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ) as self._bar:
+            yield
+        self._bar = None
+
+    def advance(self, done: int, loss: float, accuracy: float) -> None:
+        """Moves the bar to step `done` and shows the epoch's running means."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss: {loss:.4f} - acc: {accuracy:.4f}", refresh=False)
+            self._bar.update(done - self._bar.n)
+
+    def epoch(self, line: Mapping[str, Any], watched: str, seconds: float) -> None:
+        """The line of a finished epoch: its numbers in metrics.jsonl, and the time that is left."""
+        self._seconds.append(seconds)
+        # The latest epochs tell best what the next will take.
+        recent = self._seconds[-5:]
+        left = (self._epochs - line["epoch"]) * sum(recent) / len(recent)
+        say(
+            f"Epoch {line['epoch']}/{self._epochs} - {line['seconds']:.0f}s - {line['images_per_second']:,.0f} images/s"
+            f" - lr: {line['learning_rate']:.6g}"
+            f" - loss: {line['train_loss']:.4f} - acc: {line['train_accuracy']:.4f}"
+            f" - {watched}_loss: {line[f'{watched}_loss']:.4f} - {watched}_acc: {line[f'{watched}_accuracy']:.4f}"
+            f" - {format_seconds(left)} left"
+        )
+
+
+def format_seconds(seconds: float) -> str:
+    """12s, 3m 05s, 2h 10m."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02d}s"
+    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+
+
+def say(text: str) -> None:
+    """A line for the person watching, at once."""
+    print(text, flush=True)
+
+
+def say_stand_in(dataset: DataSet) -> None:
+    """The notice that a run is not on the data its config names, if that is so; said at its start and at its end."""
+    if dataset.stand_in_for:
+        wanted, given = dataset.stand_in_for.upper(), dataset.name.upper()
+        lines = [
+            f"STAND-IN DATA: {wanted} COULD NOT BE HAD. THIS RUN IS ON {given} INSTEAD.",
+            f"{dataset.source}.",
+            f"Its numbers say nothing about {wanted} and belong in no table of results.",
+            "To train on the real data, set FER_JAX_DATA to the folder that holds it, and start the same command.",
+        ]
+        frame = "*" * (max(map(len, lines)) + 4)
+        say("\n".join([frame, *(f"* {line:<{len(frame) - 4}} *" for line in lines), frame]))
+
+
+def say_result(record: Mapping[str, Any], workdir: Path) -> None:
+    """The last and the best scores of a finished run, and which split chose the best."""
+    for name in ("last", "best"):
+        scores = record[name]
+        numbers = " - ".join(f"{key}: {value:.4f}" for key, value in scores.items() if key not in ("epoch", "step"))
+        chosen = f", chosen on the {record['selected_by']} split" if name == "best" else ""
+        say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
+    say(
+        f"The test split was read {record['test_reads']} times. Compiling took "
+        f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
+        f"Everything is in {workdir}"
+    )
