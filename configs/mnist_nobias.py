@@ -4,8 +4,8 @@
 
 The document states val 99.40 (last epoch) and 99.46 (best epoch, chosen on the test split) for one run. ReLU stands in
 every convolution but the last, which its table leaves open; Adam's rate is round(0.003 / (1 + 0.319 * epoch), 10),
-batch 128. Its log starts at a training loss of 0.0635, so it almost surely began from trained weights: no target for a fresh
-run's first epochs.
+batch 128. Its log starts at a training loss of 0.0635, so it almost surely began from trained weights: no target for a
+fresh run's first epochs.
 """
 
 from fer_jax.build import default_config

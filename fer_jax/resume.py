@@ -63,8 +63,12 @@ def probe_logits(run: Run, state: TrainState) -> list[list[float]]:
 
 def template(run: Run) -> dict[str, Any]:
     """The arrays of a checkpoint at step 0: their shapes, types and places on the devices."""
-    state = run.programs.init(np.int32(run.options.seed))
-    return {"state": state, "progress": jax.device_put(Progress.empty(), replicated(run.mesh))}
+    return {"state": run.programs.init(np.int32(run.options.seed)), "progress": empty_progress(run)}
+
+
+def empty_progress(run: Run) -> Progress:
+    """The sums of an epoch that has not begun, on the devices."""
+    return jax.device_put(Progress.empty(), replicated(run.mesh))
 
 
 def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None, list[str]]:

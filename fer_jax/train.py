@@ -19,7 +19,17 @@ from fer_jax.errors import DivergedError, Interrupted, UserError
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device, prepare
 from fer_jax.metrics import Progress, means
 from fer_jax.pacing import Pace, calls
-from fer_jax.resume import CONFIG_FILE, check_same_run, probe_logits, restore_newest, template, verify, verify_logits
+from fer_jax.record import NOTHING_DONE, begin_record, count_test_read, epoch_line, note_scores, prefix, standing
+from fer_jax.resume import (
+    CONFIG_FILE,
+    check_same_run,
+    empty_progress,
+    probe_logits,
+    restore_newest,
+    template,
+    verify,
+    verify_logits,
+)
 from fer_jax.signals import StopSignals
 from fer_jax.steps import Examples, TrainState
 from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
@@ -72,7 +82,8 @@ def train(
     else:
         _make_folder(folder)
         provenance.write_json(folder / CONFIG_FILE, stated)
-        record = _begin_record(run, folder, record)
+        record = begin_record(run, record)
+        provenance.write_json(folder / provenance.FILE, record)
         with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
             session = Session(run, folder, checkpoints, signals, record)
             _train(session, stated, profile)
@@ -105,17 +116,17 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             state, progress = _train_epoch(session, examples, state, progress, epoch, pace, console, trace)
             seconds = time.perf_counter() - began
             scores = _evaluate_watched(session, state, watched)
-            line = _line(run, epoch, state, progress, scores, seconds, int(state.step) - first_step)
-            is_best = _note_scores(session, epoch, state, scores)
-            progress = _no_progress(run)
+            line = epoch_line(run, epoch, progress, scores, seconds, steps=int(state.step) - first_step)
+            is_best = note_scores(record, run, epoch, scores)
+            progress = empty_progress(run)
             # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
-            writer.write_scalars(int(state.step), line)
+            writer.write_scalars(line["step"], line)
             writer.flush()
             ends = epoch + 1 == run.options.epochs
             if is_best or ends or (epoch + 1) % checkpoints.every_epochs == 0 or session.signals.received:
                 _save(session, state, progress, scores)
             provenance.write_json(folder / provenance.FILE, record)
-            console.epoch(line, _prefix(run), time.perf_counter() - began)
+            console.epoch(line, prefix(run), time.perf_counter() - began)
             if not ends:
                 _stop_if_asked(session, state)
 
@@ -163,12 +174,12 @@ def _restore_or_begin(session: Session, watched: EvalSplit) -> tuple[TrainState,
         say(f"WARNING: {note}; going on from the checkpoint before it.")
     if restored is None:
         arrays = template(run)
-        record.update(epoch=0, step=0, best=None, last=None, seconds_training=0.0)
+        record.update(NOTHING_DONE)
     else:
         arrays = restored.arrays
         verify(run, restored, watched)
         if restored.record["scores"] is not None:
-            _count_test_reads(session, int(run.splits.watched_name == "test"))
+            count_test_read(record, run.splits.watched_name)
         record.update(restored.record["standing"])
         say(f"Going on from step {restored.step:,} in {folder}.")
     return arrays["state"], arrays["progress"]
@@ -190,12 +201,12 @@ def _compile(
 def _save(session: Session, state: TrainState, progress: Progress, scores: Scores | None) -> None:
     """Saves where training stands, with what is needed to check it when it is restored."""
     run, record = session.run, session.record
-    kept = ("epoch", "step", "best", "last", "seconds_training")
+    record["step"] = int(state.step)
     session.checkpoints.save(
-        int(state.step),
+        record["step"],
         {"state": state, "progress": progress},
         {
-            "standing": {key: record[key] for key in kept},
+            "standing": standing(record),
             "scores": scores and {"split": run.splits.watched_name, **scores._asdict()},
             "logits": probe_logits(run, state),
             "layout": provenance.layout(),
@@ -208,22 +219,10 @@ def _save(session: Session, state: TrainState, progress: Progress, scores: Score
 def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> Scores:
     """Scores of the epoch on the split that the protocol watches; stops the run if they are not finite."""
     scores = evaluate(session.run.programs, state, watched)
-    _count_test_reads(session, int(session.run.splits.watched_name == "test"))
+    count_test_read(session.record, session.run.splits.watched_name)
     if not math.isfinite(scores.loss):
         raise _diverged(session, int(state.step))
     return scores
-
-
-def _note_scores(session: Session, epoch: int, state: TrainState, scores: Scores) -> bool:
-    """Writes the epoch's scores into the record; whether they are the best so far (the earlier among equals)."""
-    run, record = session.run, session.record
-    record.update(epoch=epoch + 1, step=int(state.step))
-    record["last"] = _scored(run, epoch, state, scores)
-    accuracy = f"{_prefix(run)}_accuracy"
-    is_best = record["best"] is None or scores.accuracy > record["best"][accuracy]
-    if is_best:
-        record["best"] = record["last"]
-    return is_best
 
 
 def _read_test(session: Session) -> None:
@@ -238,7 +237,7 @@ def _read_test(session: Session) -> None:
         verify_logits(run, restored)
         scores = evaluate(run.programs, restored.arrays["state"], test)
         record[name] = {**record[name], "test_loss": scores.loss, "test_accuracy": scores.accuracy}
-        _count_test_reads(session, 1)
+        count_test_read(record, "test")
 
 
 def _diverged(session: Session, step: int) -> DivergedError:
@@ -259,84 +258,6 @@ def _stop_if_asked(session: Session, state: TrainState) -> None:
             f"interrupted; step {int(state.step):,} is saved in {session.folder}: the same command goes on from there",
             number,
         )
-
-
-def _count_test_reads(session: Session, reads: int) -> None:
-    session.record["test_reads"] += reads
-
-
-def _no_progress(run: Run) -> Progress:
-    return template(run)["progress"]
-
-
-def _prefix(run: Run) -> str:
-    """What the watched split's numbers begin with in metrics.jsonl."""
-    return {"validation": "val", "test": "test"}[run.splits.watched_name]
-
-
-def _scored(run: Run, epoch: int, state: TrainState, scores: Scores) -> dict[str, Any]:
-    prefix = _prefix(run)
-    return {
-        "epoch": epoch + 1,
-        "step": int(state.step),
-        f"{prefix}_loss": scores.loss,
-        f"{prefix}_accuracy": scores.accuracy,
-    }
-
-
-def _line(
-    run: Run, epoch: int, state: TrainState, progress: Progress, scores: Scores, seconds: float, steps: int
-) -> dict[str, Any]:
-    """The epoch's line in metrics.jsonl; `seconds` and `steps` are those of this process."""
-    loss, accuracy = means(progress.metrics)
-    images = min(steps * run.options.batch_size, len(run.splits.train))
-    return {
-        "epoch": epoch + 1,
-        "step": int(state.step),
-        "learning_rate": run.optimizer.learning_rate(epoch * run.steps_per_epoch),
-        "train_loss": loss,
-        "train_accuracy": accuracy,
-        "seconds": round(seconds, 3),
-        "images_per_second": round(images / seconds, 1),
-        **{key: value for key, value in _scored(run, epoch, state, scores).items() if key not in ("epoch", "step")},
-    }
-
-
-def _begin_record(run: Run, folder: Path, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What run.json says when a process starts; counts of an earlier process go on."""
-    earlier = earlier or {}
-    summary, dataset = run.summary, run.dataset
-    record = {
-        **provenance.environment(),
-        "started": earlier.get("started", provenance.now()),
-        "ended": None,
-        "finished": False,
-        "data": {
-            "name": dataset.name,
-            "source": dataset.source,
-            "fingerprint": dataset.fingerprint,
-            "stand_in": bool(dataset.stand_in_for),
-            "stand_in_for": dataset.stand_in_for,
-            "train_examples": len(run.splits.train),
-        },
-        "stand_in": bool(dataset.stand_in_for),
-        "params": {
-            "total": summary.total,
-            "trainable": summary.trainable,
-            "non_trainable": summary.non_trainable,
-        },
-        "protocol": run.options.protocol,
-        "selected_by": run.splits.watched_name,
-        "test_reads": earlier.get("test_reads", 0),
-        "seconds_compiling": earlier.get("seconds_compiling", 0.0),
-        "seconds_training": earlier.get("seconds_training", 0.0),
-        "epoch": earlier.get("epoch", 0),
-        "step": earlier.get("step", 0),
-        "best": earlier.get("best"),
-        "last": earlier.get("last"),
-    }
-    provenance.write_json(folder / provenance.FILE, record)
-    return record
 
 
 def _make_folder(folder: Path) -> None:

@@ -303,6 +303,9 @@ SGD = {"mnist_vanilla", "mnist_10k", "mnist_11k"}
 def build(name, rate=0.0):
     """The network with values in which no leaf is trivial and activations stay of order one.
 
+    Every other bias of the first layer is 0, as it is when a training begins: where the image is black its ReLU then
+    stands at exactly 0, and the gradient there counts.
+
     They are float32 numbers even in a float64 network, so that both precisions start from the same point. Keras's own
     initial values are replaced by zeros, because their random numbers take long to compile.
     """
@@ -321,6 +324,8 @@ def build(name, rate=0.0):
             value = rng.uniform(0.5, 1.5, size=weight.shape)
         else:
             value = 0.2 * noise + (kind == "gamma")
+        if kind == "bias" and len(weights) == 1:
+            value[::2] = 0
         weights.append(value.astype(np.float32))
     model.set_weights(weights)
     return model

@@ -145,8 +145,7 @@ class Program(NamedTuple):
 
 @functools.cache
 def program(name, dtype) -> Program:
-    fields = {"use_bias": False} if name == "mnist_nobias" else {}
-    model = models.create(name=name, dropout=0.0, dtype=dtype, **fields)
+    model = models.create(name=name, dropout=0.0, dtype=dtype)
     config = {"name": "sgd" if name in SGD else "adam", "learning_rate": learning_rates(name)[0]}
     if name in SCHEDULED:
         config |= {"schedule": "inverse_time", "decay_rate": 0.319}
@@ -175,7 +174,7 @@ def beginning(name, dtype, start) -> steps.TrainState:
     model, tx, *_ = program(name, dtype)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *IMAGE), jnp.uint8))
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
-    variables = from_keras(model, shapes, IMAGE, list(start.values()))
+    variables = from_keras(model, shapes, list(start.values()))
     return steps.TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
@@ -191,7 +190,7 @@ def in_fer_jax(name, start, count=PLACES) -> Results:
     state = beginning(name, "float64", start)
 
     def as_keras(params, stats):
-        return dict(zip(start, to_keras(model, {"params": params, "batch_stats": stats}, IMAGE), strict=True))
+        return dict(zip(start, to_keras(model, {"params": params, "batch_stats": stats}), strict=True))
 
     mask = np.arange(PLACES) < count
     first, weights = None, []
@@ -214,7 +213,7 @@ def in_float32(name, start) -> Results:
     images, labels = batches()
     logits, training_logits, moved = forward(state, images[0], np.ones(PLACES, bool))
     assert training_logits.dtype == np.float32
-    leaves = dict(zip(start, to_keras(model, {"params": state.params, "batch_stats": moved}, IMAGE), strict=True))
+    leaves = dict(zip(start, to_keras(model, {"params": state.params, "batch_stats": moved}), strict=True))
     return Results(
         np.asarray(logits),
         np.asarray(training_logits),

@@ -19,7 +19,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fer_jax.errors import CheckpointError, UserError
-from fer_jax.models.trace import LayerCall, Model, Shape, trace
+from fer_jax.models.network import Network
+from fer_jax.models.trace import LayerCall, trace
 
 Variables = Mapping[str, Any]
 Leaf = tuple[str, ...]
@@ -71,22 +72,22 @@ class KerasFile(NamedTuple):
     in_order: bool
 
 
-def to_keras(model: Model, variables: Variables, image_shape: Shape) -> list[np.ndarray]:
+def to_keras(model: Network, variables: Variables) -> list[np.ndarray]:
     """The weights as Keras's `model.set_weights()` takes them.
 
     Args:
       model: the network, which is run on shapes alone to see the order of its layers.
-      variables: {'params': ..., 'batch_stats': ...}, the second only where there is BatchNorm.
-      image_shape: [H, W, C] of what the network takes.
+      variables: {'params': ..., 'batch_stats': ...}, the second only where there is BatchNorm. Where they are only a
+        pattern (`from_keras`, `load`), shapes and dtypes will do, as from `jax.eval_shape`.
 
     Raises:
       UserError: a layer has weights that Keras's convolution, batch normalisation and dense layers do not have.
     """
     flat = flatten_dict(dict(variables))
-    return [np.asarray(flat[leaf]) for layer in _network_layers(model, variables, image_shape) for leaf in layer.leaves]
+    return [np.asarray(flat[leaf]) for layer in _network_layers(model, variables) for leaf in layer.leaves]
 
 
-def from_keras(model: Model, variables: Variables, image_shape: Shape, weights: Sequence[np.ndarray]) -> dict[str, Any]:
+def from_keras(model: Network, variables: Variables, weights: Sequence[np.ndarray]) -> dict[str, Any]:
     """`variables` with the values of Keras's `model.get_weights()`; shapes, structure and dtypes stay.
 
     Args: `weights` is the list; the others are those of `to_keras`.
@@ -95,7 +96,7 @@ def from_keras(model: Model, variables: Variables, image_shape: Shape, weights: 
       CheckpointError: the count or a shape differs from the network's.
       UserError: as `to_keras`.
     """
-    layers = _network_layers(model, variables, image_shape)
+    layers = _network_layers(model, variables)
     leaves = [leaf for layer in layers for leaf in layer.leaves]
     if len(weights) != len(leaves):
         raise CheckpointError(f"the Keras model has {len(weights)} weights, but this network has {len(leaves)}")
@@ -103,7 +104,7 @@ def from_keras(model: Model, variables: Variables, image_shape: Shape, weights: 
     return _filled(variables, zip(leaves, names, weights, strict=True))
 
 
-def load(path: str | Path, model: Model, variables: Variables, image_shape: Shape) -> dict[str, Any]:
+def load(path: str | Path, model: Network, variables: Variables) -> dict[str, Any]:
     """`variables` with the values in a file that Keras wrote (the kinds of file are those of `read`).
 
     A `.weights.h5` file does not say how layers of different kinds follow each other, so the k-th convolution, batch
@@ -114,7 +115,7 @@ def load(path: str | Path, model: Model, variables: Variables, image_shape: Shap
       UserError: as `to_keras` and `read`.
     """
     stored = read(path)
-    layers = _network_layers(model, variables, image_shape)
+    layers = _network_layers(model, variables)
     ours, theirs = [layer.kind for layer in layers], [layer.kind for layer in stored.layers]
     if Counter(ours) != Counter(theirs):
         raise CheckpointError(f"'{path}' has {_census(theirs)} layers, but this network has {_census(ours)}")
@@ -139,13 +140,13 @@ def load(path: str | Path, model: Model, variables: Variables, image_shape: Shap
     return _filled(variables, triples)
 
 
-def _network_layers(model: Model, variables: Variables, image_shape: Shape) -> list[Layer]:
+def _network_layers(model: Network, variables: Variables) -> list[Layer]:
     """The layers that have weights, in the order in which the network first calls them.
 
     The tree cannot tell: Flax counts its names per kind (Conv_0, BatchNorm_0, Conv_1), and jax sorts them.
     """
     layers = {}
-    for call in trace(model, image_shape):
+    for call in trace(model, model.image_shape):
         if (call.params or call.stats) and call.name not in layers:
             layers[call.name] = _layer(call)
     leaves = {leaf for layer in layers.values() for leaf in layer.leaves}

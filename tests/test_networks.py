@@ -1,0 +1,193 @@
+"""The eight MNIST networks by their counts, and the layers that they are made of."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from fer_jax import models
+from fer_jax.models.layers import BatchNorm, Conv, Dropout, MaxPool, matmul_convolution, native_convolution
+
+# Trainable and other values, as the documents' tables have them.
+COUNTS = {
+    "mnist_vanilla": (49_220, 0),
+    "mnist_10k": (10_524, 0),
+    "mnist_15k": (13_688, 192),
+    "mnist_20k": (19_742, 268),
+    "mnist_13k": (12_436, 228),
+    "mnist_16k": (15_650, 308),
+    "mnist_11k": (10_684, 160),
+    "mnist_nobias": (14_292, 276),
+}
+
+
+@functools.cache
+def shapes(name, batch=1):
+    """The variables of a network and its logits, as shapes."""
+    images = jax.ShapeDtypeStruct((batch, 28, 28, 1), jnp.uint8)
+    logits, variables = jax.eval_shape(models.create(name=name).init_with_output, jax.random.key(0), images)
+    return variables, logits
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts(name):
+    variables, _ = shapes(name)
+    found = count(variables["params"]), count(variables.get("batch_stats", {}))
+    assert found == COUNTS[name]
+    assert count(variables) == sum(COUNTS[name])
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_ten_float32_logits_an_image(name):
+    _, logits = shapes(name, batch=3)
+    assert (logits.shape, logits.dtype) == ((3, 10), jnp.float32)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_are_float32_whatever_is_computed_in(name):
+    variables, _ = shapes(name)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    half = models.create(name=name, dtype="bfloat16")
+    logits = jax.eval_shape(half.apply, variables, jax.ShapeDtypeStruct((2, 28, 28, 1), jnp.uint8))
+    assert logits.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 6])  # 6 is the image's own side: one pixel comes out.
+def test_both_convolutions_are_one(kernel_size, padding):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 6, 6, 3))
+    kernel = rng.normal(size=(kernel_size, kernel_size, 3, 4))
+
+    def outputs(convolution):
+        out, vjp = jax.vjp(lambda x, kernel: convolution(x, kernel, padding), x, kernel)
+        return out, *vjp(jnp.cos(jnp.arange(out.size).reshape(out.shape)).astype(out.dtype))
+
+    with jax.enable_x64(True):
+        native, matmul = outputs(native_convolution), outputs(matmul_convolution)
+    side = 6 if padding == "SAME" else 7 - kernel_size
+    assert native[0].shape == (2, side, side, 4)
+    for a, b in zip(native, matmul, strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * np.abs(a).max(), strict=True)
+
+
+def test_the_lowering_is_only_a_choice_of_program():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 5, 3)), jnp.float32)
+    variables = Conv(4).init(jax.random.key(0), x)
+    variables["params"]["bias"] = jnp.arange(4.0)
+    native, matmul, auto = (Conv(4, lowering=way).apply(variables, x) for way in ("native", "matmul", "auto"))
+    np.testing.assert_allclose(native, matmul, atol=1e-6)
+    assert (auto == matmul).all() or (auto == native).all()
+    np.testing.assert_allclose(
+        native[0, 0, 0, 3] - 3, (x[0, :3, :3, :, None] * variables["params"]["kernel"])[..., 3].sum(), atol=1e-6
+    )
+
+
+def test_a_masked_batch_norm_is_that_of_the_partial_batch():
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, size=(8, 5, 5, 4)).astype(np.float32)
+    mask = np.array([True, False, True, True, False, True, True, False])
+    template = jax.eval_shape(lambda: BatchNorm().init(jax.random.key(0), x, mask, False))
+    variables = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 2, leaf.shape), jnp.float32), template)
+
+    def outputs(x, mask, weight):
+        def loss(params, x):
+            everything = {"params": params, "batch_stats": variables["batch_stats"]}
+            out, moved = BatchNorm().apply(everything, x, mask, True, mutable=["batch_stats"])
+            return jnp.where(mask[:, None, None, None], weight * out, 0).sum(), (out, moved["batch_stats"])
+
+        return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(variables["params"], x)
+
+    weight = rng.normal(size=x.shape).astype(np.float32)
+    (loss, (out, moved)), (of_params, of_x) = outputs(x, mask, weight)
+    (loss_alone, (out_alone, moved_alone)), (of_params_alone, of_x_alone) = outputs(
+        x[mask], np.ones(mask.sum(), bool), weight[mask]
+    )
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-5)
+    close(loss, loss_alone)
+    close(out[mask], out_alone)
+    close(of_x[mask], of_x_alone)
+    assert (of_x[~mask] == 0).all()
+    jax.tree.map(close, moved, moved_alone)
+    jax.tree.map(close, of_params, of_params_alone)
+    x64, stats = x[mask].astype(np.float64), variables["batch_stats"]
+    close(moved["mean"], 0.99 * stats["mean"] + 0.01 * x64.mean((0, 1, 2)))
+    close(moved["var"], 0.99 * stats["var"] + 0.01 * x64.var((0, 1, 2)))  # Biased: divided by n, not n - 1.
+
+
+def dropped(rate, key, shape=(64, 26, 26, 12), value=1.0):
+    return np.asarray(Dropout(rate).apply({}, jnp.full(shape, value), True, rngs={"dropout": jax.random.key(key)}))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.9])
+def test_dropout_drops_at_its_rate_and_scales_the_rest(rate):
+    out = dropped(rate, 0, value=3.0)
+    spread = np.sqrt(rate * (1 - rate) / out.size)
+    assert abs((out == 0).mean() - rate) < 4 * spread
+    np.testing.assert_allclose(out[out != 0], 3 / (1 - rate), rtol=1e-6)
+    # No image, pixel or channel is dropped more than another.
+    for axes in ((1, 2, 3), (0, 3), (0, 1, 2)):
+        rates = (out == 0).mean(axes)
+        assert np.abs(rates - rate).max() < 5 * spread * np.sqrt(rates.size)
+
+
+def test_dropout_is_a_function_of_its_key():
+    mask = dropped(0.3, 7) == 0
+    assert (mask == (dropped(0.3, 7) == 0)).all()
+    assert (mask != (dropped(0.3, 8) == 0)).any()
+
+
+def test_dropout_masks_are_independent():
+    """Of consecutive keys and steps, of the next place, row and image, and of two layers of a network."""
+    keys = [jax.random.fold_in(jax.random.key(0), step) for step in range(6)]
+    shape = (32, 26, 26, 12)
+    masks = [np.asarray(Dropout(0.5).apply({}, jnp.ones(shape), True, rngs={"dropout": key}) == 0) for key in keys]
+    masks += [dropped(0.5, key, shape) == 0 for key in range(6)]
+    signs = [mask * 2.0 - 1 for mask in masks]
+    bound = 5 / np.sqrt(signs[0].size)
+    for i, a in enumerate(signs):
+        for b in signs[:i]:
+            assert abs((a * b).mean()) < bound
+        for axis in range(4):
+            assert abs((a * np.roll(a, 1, axis)).mean()) < bound
+
+
+def test_dropout_of_rate_zero_and_at_inference_does_nothing():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert Dropout(0.0).apply({}, x, True) is x
+    assert Dropout(0.5).apply({}, x, False) is x
+
+
+def test_a_traced_dropout_rate_gives_the_same_mask():
+    def run(rate):
+        return Dropout(rate).apply({}, jnp.ones((8, 50)), True, rngs={"dropout": jax.random.key(3)})
+
+    for rate in (0.0, 0.3):
+        fixed = run(rate)
+        traced = jax.jit(run)(rate)
+        np.testing.assert_array_equal(fixed == 0, traced == 0)
+        np.testing.assert_allclose(fixed, traced, rtol=1e-6)
+
+
+def reduce_window(x):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+@pytest.mark.parametrize("height, width", [(4, 4), (5, 4), (4, 7), (9, 9), (2, 3)])
+def test_max_pool_is_that_of_reduce_window(height, width):
+    rng = np.random.default_rng(0)
+    # Small whole numbers: most windows have equals, of which only one may get the gradient.
+    x = jnp.asarray(rng.integers(0, 3, size=(16, height, width, 3)), jnp.float32)
+    expected, expected_vjp = jax.vjp(reduce_window, x)
+    found, vjp = jax.vjp(lambda x: MaxPool().apply({}, x), x)
+    np.testing.assert_array_equal(found, expected, strict=True)
+    cotangent = jnp.asarray(rng.normal(size=found.shape), jnp.float32)
+    np.testing.assert_array_equal(vjp(cotangent)[0], expected_vjp(cotangent)[0], strict=True)
