@@ -12,8 +12,8 @@ import ml_collections
 from jax.sharding import Mesh
 
 from fer_jax import data, models, optim
-from fer_jax.checkpoint import Checkpoints
-from fer_jax.config import check_at_least, check_choice, check_keywords, defaults
+from fer_jax.checkpoint import Checkpoints, check_policy
+from fer_jax.config import check_at_least, check_at_most, check_choice, check_keywords, defaults
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.pipeline import steps_per_epoch
 from fer_jax.errors import ConfigError, did_you_mean
@@ -46,6 +46,7 @@ class Options:
 
     def __post_init__(self) -> None:
         check_at_least("config.seed", self.seed, 0)
+        check_at_most("config.seed", self.seed, 2**31 - 1)
         check_at_least("config.epochs", self.epochs, 1)
         check_at_least("config.batch_size", self.batch_size, 1)
         check_choice("config.protocol", self.protocol, data.PROTOCOLS)
@@ -59,13 +60,22 @@ def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
     Args:
       model: the network, a name in `models.MODELS`.
       data_name: the data set.
+
+    Raises:
+      ConfigError: there is no such network.
     """
+    _check_model(model)
     config = ml_collections.ConfigDict(defaults(Options))
     config.model = {"name": model, **defaults(models.MODELS[model])}
     for section, function in _SECTIONS.items():
         config[section] = defaults(function)
     config.data.name = data_name
     return config.lock()
+
+
+def _check_model(name: str) -> None:
+    if name not in models.MODELS:
+        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, models.MODELS)}")
 
 
 # What is bound here comes from elsewhere: a flag, or the rest of the config.
@@ -91,8 +101,7 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
         if not isinstance(stated.get(section, {}).get("name"), str):
             raise ConfigError(f"config.{section}.name is missing: it says which {section} to use")
     name = stated["model"]["name"]
-    if name not in models.MODELS:
-        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, models.MODELS)}")
+    _check_model(name)
     options = {key: value for key, value in stated.items() if key not in sections}
     unknown = options.keys() - defaults(Options).keys()
     if unknown:
@@ -160,9 +169,11 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
       DataError: the data set cannot be had.
     """
     options = build_options(config)
-    # The network first: what is wrong with it should not wait for a download.
+    # What is wrong with the config should not wait for a download.
     model, summary = build_model(config)
     check_budget(summary, options.max_params)
+    check_policy(**config.checkpoint)
+    optim.create(**config.optim, steps_per_epoch=1, epochs=1)
     dataset = data.load(**config.data, data_dir=data_dir)
     _check_fits(config, model, dataset)
     splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
@@ -175,7 +186,8 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
         mesh,
         image_shape=model.image_shape,
         examples=len(splits.train),
-        batch_size=options.batch_size,
+        # Places that no example can fill would cost memory and time.
+        batch_size=min(options.batch_size, len(splits.train)),
     )
     return Run(options, model, summary, optimizer, mesh, programs, dataset, splits, steps)
 

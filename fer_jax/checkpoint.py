@@ -5,9 +5,11 @@ it had scored, a digest of the arrays and the logits of fixed pictures. The dige
 and the score tell a program that no longer computes what was trained.
 """
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,17 @@ class Restored(NamedTuple):
     record: dict[str, Any]
 
 
+def check_policy(*, every_epochs: int, every_steps: int, keep: int) -> None:
+    """Checks the options of `Checkpoints` before there is a folder.
+
+    Raises:
+      ConfigError: a number out of range.
+    """
+    check_at_least("config.checkpoint.every_epochs", every_epochs, 1)
+    check_at_least("config.checkpoint.every_steps", every_steps, 0)
+    check_at_least("config.checkpoint.keep", keep, 1)
+
+
 class Checkpoints:
     """The checkpoints of one run: the newest `keep` and the best.
 
@@ -45,9 +58,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path | str, *, every_epochs: int = 1, every_steps: int = 0, keep: int = 2):
-        check_at_least("config.checkpoint.every_epochs", every_epochs, 1)
-        check_at_least("config.checkpoint.every_steps", every_steps, 0)
-        check_at_least("config.checkpoint.keep", keep, 1)
+        check_policy(every_epochs=every_epochs, every_steps=every_steps, keep=keep)
         self.every_epochs = every_epochs
         self.every_steps = every_steps
         self._workdir = Path(workdir).absolute()
@@ -78,13 +89,14 @@ class Checkpoints:
         """
         record = {**record, "sha256": digest(arrays)}
         try:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), record=ocp.args.JsonSave(record)),
-                metrics=None if rank is None else {"rank": rank},
-                force=True,
-            )
-            self._manager.wait_until_finished()
+            with _quiet_closed_loops():
+                self._manager.save(
+                    step,
+                    args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), record=ocp.args.JsonSave(record)),
+                    metrics=None if rank is None else {"rank": rank},
+                    force=True,
+                )
+                self._manager.wait_until_finished()
         except Exception as error:
             self._discard_partial()
             raise CheckpointError(
@@ -153,6 +165,24 @@ class Checkpoints:
     def close(self) -> None:
         """Ends Orbax's threads."""
         self._manager.close()
+
+
+@contextlib.contextmanager
+def _quiet_closed_loops() -> Iterator[None]:
+    """Drops the traceback that each write still under way prints when a save has failed.
+
+    TensorStore's threads print it when they come to report to an event loop that Orbax has closed. Some come late, so
+    after a failure it stays this way.
+    """
+    previous = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            previous(unraisable)
+
+    sys.unraisablehook = hook
+    yield
+    sys.unraisablehook = previous
 
 
 def _rank(metrics: Mapping[str, float]) -> float:

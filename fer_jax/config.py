@@ -95,6 +95,12 @@ def check_at_least(key: str, value: float, least: float) -> None:
         raise ConfigError(f"{key} must be at least {least}, not {value}")
 
 
+def check_at_most(key: str, value: float, most: float) -> None:
+    """Raises ConfigError unless `value` is a number <= `most`."""
+    if not value <= most:
+        raise ConfigError(f"{key} must be at most {most}, not {value}")
+
+
 def check_above(key: str, value: float, bound: float) -> None:
     """Raises ConfigError unless `value` is a finite number > `bound`."""
     if not (math.isfinite(value) and value > bound):

@@ -1,21 +1,34 @@
 """Evaluating a split with a checkpoint of a run that has been trained: `--mode=evaluate`."""
 
 import contextlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 
 from fer_jax import provenance
 from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints
+from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
-from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
 from fer_jax.evaluate import Scores, evaluate, prepare
-from fer_jax.resume import CONFIG_FILE, check_same_run, template, verify_logits, verify_scores
+from fer_jax.resume import CONFIG_FILE, check_same_run, read_run, template, verify_logits, verify_scores
 from fer_jax.writers import say, say_stand_in
 
+SPLITS = ("train", "validation", "test")
 
-def evaluate_run(workdir: str, *, split: str = "", checkpoint: str = "last", data_dir: str = "") -> Scores:
+
+def evaluate_run(
+    workdir: str,
+    *,
+    split: str = "",
+    checkpoint: str = "last",
+    data_dir: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> Scores:
     """Loss and accuracy of a run's checkpoint on one of its splits; prints them to the last digit.
 
     Args:
@@ -23,18 +36,21 @@ def evaluate_run(workdir: str, *, split: str = "", checkpoint: str = "last", dat
       split: 'train', 'validation' or 'test'; '' is the one that the run's protocol watches.
       checkpoint: 'last', 'best' or the number of a step.
       data_dir: as in training.
+      config: what the caller takes for the run's config, to be checked; None takes what the run has.
 
     Raises:
-      ConfigError: no run in `workdir`, a split it does not have, or other data than it was trained on.
+      ConfigError: no run in `workdir`, another config, a split it does not have, or other data than it was trained on.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
     """
+    if split:
+        check_choice("--split", split, SPLITS)
+    if not checkpoint.isdecimal():
+        check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
     folder = Path(workdir)
-    stated, record = provenance.read_json(folder / CONFIG_FILE), provenance.read_json(folder / provenance.FILE)
-    if stated is None or record is None:
-        raise ConfigError(f"--workdir={workdir} holds no run (no {CONFIG_FILE} and {provenance.FILE} in it)")
+    stated, record = _read_run(folder)
     run = build(resolve(ml_collections.ConfigDict(stated)), data_dir)
     say_stand_in(run.dataset)
-    check_same_run(folder, stated, run.dataset, record)
+    check_same_run(folder, json.loads(resolve(config).to_json()) if config else stated, run.dataset, record)
     split = split or run.splits.watched_name
     examples = _split(run, split)
     if not (folder / FOLDER).is_dir():
@@ -51,6 +67,16 @@ def evaluate_run(workdir: str, *, split: str = "", checkpoint: str = "last", dat
     return scores
 
 
+def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config and the record of the run in a folder."""
+    stated, record = read_run(folder)
+    if stated is None or record is None:
+        known = [str(path.parent) for path in folder.parent.glob(f"*/{provenance.FILE}")]
+        hint = f"; {did_you_mean(str(folder), known)}" if known else ": name the folder of a trained run"
+        raise ConfigError(f"--workdir={folder} holds no run (no {CONFIG_FILE} and {provenance.FILE} in it){hint}")
+    return stated, record
+
+
 def _split(run: Run, name: str) -> Split:
     splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
     if name not in splits:
@@ -63,8 +89,6 @@ def _split(run: Run, name: str) -> Split:
 def _step(checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
     if checkpoint.isdecimal():
         return int(checkpoint)
-    if checkpoint not in ("last", "best"):
-        raise ConfigError(f"--checkpoint={checkpoint} must be last, best or the number of a step")
     if checkpoint == "best" and record["best"] is not None:
         return record["best"]["step"]
     if not checkpoints.steps():

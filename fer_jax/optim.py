@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fer_jax.config import check_above, check_at_least, check_choice
+from fer_jax.config import check_above, check_at_least, check_choice, check_rate
 
 
 class Optimizer(NamedTuple):
@@ -39,7 +39,7 @@ def create(
       schedule: 'constant', or 'inverse_time': learning_rate / (1 + decay_rate * epoch), rounded to ten decimals and
         held for each epoch, as in seed documents 001 and 003.
       decay_rate: of 'inverse_time', per epoch.
-      momentum: of 'sgd'; 0 is plain gradient descent.
+      momentum: of 'sgd', in [0, 1), by Keras's rule; 0 is plain gradient descent.
       steps_per_epoch: optimiser steps in an epoch.
       epochs: in the run.
 
@@ -48,6 +48,7 @@ def create(
     """
     check_above("config.optim.learning_rate", learning_rate, 0)
     check_at_least("config.optim.decay_rate", decay_rate, 0)
+    check_rate("config.optim.momentum", momentum)
     check_choice("config.optim.name", name, ("adam", "sgd"))
     check_choice("config.optim.schedule", schedule, ("constant", "inverse_time"))
     rates = [learning_rate] * epochs
@@ -57,13 +58,13 @@ def create(
     def rate_at(count: jax.Array) -> jax.Array:
         return jnp.asarray(rates)[jnp.minimum(count // steps_per_epoch, epochs - 1)]
 
+    rate = optax.scale_by_learning_rate(rate_at)
     if name == "adam":
-        direction = scale_by_keras_adam()
+        tx = optax.chain(scale_by_keras_adam(), rate)
     else:
-        direction = optax.trace(momentum) if momentum else optax.identity()
-    return Optimizer(
-        optax.chain(direction, optax.scale_by_learning_rate(rate_at)), lambda step: rates[step // steps_per_epoch]
-    )
+        # Keras's velocity holds steps, not gradients: a new rate leaves what is in it alone.
+        tx = optax.chain(rate, optax.trace(momentum) if momentum else optax.identity())
+    return Optimizer(tx, lambda step: rates[step // steps_per_epoch])
 
 
 def scale_by_keras_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7) -> optax.GradientTransformation:

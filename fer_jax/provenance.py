@@ -1,6 +1,8 @@
 """`run.json`: where a run's numbers come from, kept up to date while it trains."""
 
+import contextlib
 import datetime
+import errno
 import importlib.metadata
 import json
 import os
@@ -39,21 +41,25 @@ def write_json(path: Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        hint = ": free some space and start the same command again" if error.errno == errno.ENOSPC else ""
+        raise UserError(f"{path} cannot be written: {error.strerror}{hint}") from error
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file; None where there is none.
 
     Raises:
-      UserError: it is not JSON.
+      UserError: it cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): restore it, or name another --workdir") from error
 
 

@@ -11,17 +11,39 @@ from fer_jax.build import Run
 from fer_jax.checkpoint import Checkpoints, Restored
 from fer_jax.config import differences
 from fer_jax.data.dataset import DataSet
-from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.errors import CheckpointError, ConfigError, UserError
 from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
 from fer_jax.optim import SCHEDULES_THAT_NEED_EPOCHS
-from fer_jax.provenance import layout, read_json
+from fer_jax.provenance import FILE, layout, read_json
 from fer_jax.sharding import replicated
 from fer_jax.steps import TrainState
 
 CONFIG_FILE = "config.json"
 OTHER_LAYOUT_TOLERANCE = 1e-4
 """How far logits and scores may be off on another backend or device count, relative to the largest logit."""
+
+
+# What is read of them; a person may have edited these files.
+_NEEDED = {
+    CONFIG_FILE: ("epochs",),
+    FILE: ("data", "stand_in", "finished", "epoch", "best", "last", "selected_by", "test_reads"),
+}
+
+
+def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The config and the record of the run in a folder; None for the file that is not there.
+
+    Raises:
+      UserError: one is not what a run writes.
+    """
+    found = []
+    for name, needed in _NEEDED.items():
+        content = read_json(workdir / name)
+        if content is not None and not (isinstance(content, dict) and all(key in content for key in needed)):
+            raise UserError(f"{workdir / name} is damaged: restore it, or name another --workdir")
+        found.append(content)
+    return found[0], found[1]
 
 
 def check_same_run(workdir: Path, stated: Mapping[str, Any], dataset: DataSet, record: Mapping[str, Any]) -> None:
@@ -32,7 +54,7 @@ def check_same_run(workdir: Path, stated: Mapping[str, Any], dataset: DataSet, r
     Raises:
       ConfigError: anything else differs; the sentence names the keys.
     """
-    old = read_json(workdir / CONFIG_FILE)
+    old, _ = read_run(workdir)
     if old is not None:
         changed = [key for key in differences(old, stated) if not key.startswith("checkpoint.")]
         if stated["epochs"] > old["epochs"] and stated["optim"]["schedule"] not in SCHEDULES_THAT_NEED_EPOCHS:

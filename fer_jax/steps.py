@@ -182,8 +182,11 @@ def make_programs(
 
         return lax.fori_loop(0, stop, body, Metrics.empty())
 
+    # Drawing the first weights is a small program that LLVM takes eight seconds to optimise; unoptimised it gives the
+    # same bits after one.
+    unoptimised = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
     return Programs(
-        init=jax.jit(init, out_shardings=whole),
+        init=jax.jit(init, out_shardings=whole, compiler_options=unoptimised),
         order=jax.jit(order, out_shardings=columns),
         train=jax.jit(train, in_shardings=(whole, whole, whole, columns, whole), out_shardings=whole, donate_argnums=0),
         evaluate=jax.jit(evaluate, in_shardings=(whole, whole, columns, whole), out_shardings=whole),

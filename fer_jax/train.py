@@ -25,6 +25,7 @@ from fer_jax.resume import (
     check_same_run,
     empty_progress,
     probe_logits,
+    read_run,
     restore_newest,
     template,
     verify,
@@ -74,7 +75,7 @@ def train(
     folder = Path(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
     say_stand_in(run.dataset)
-    record = provenance.read_json(folder / provenance.FILE)
+    _, record = read_run(folder)
     if record is not None:
         check_same_run(folder, stated, run.dataset, record)
     if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
@@ -106,7 +107,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
         return
     _say_start(run, folder)
     state, progress = _compile(session, examples, watched, state, progress)
-    console = Console(run.options.epochs, run.steps_per_epoch)
+    console = Console(run.options.epochs, len(run.splits.train), run.options.batch_size)
     pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
     with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
         writer.write_hparams(stated)
@@ -190,6 +191,7 @@ def _compile(
 ) -> tuple[TrainState, Progress]:
     """Compiles training and evaluation by calling them with no step to take, so that epochs are timed without it."""
     programs, began = session.run.programs, time.perf_counter()
+    say("Compiling ...")
     order = programs.order(state, np.int32(0))
     here = np.int32(int(state.step) % session.run.steps_per_epoch)
     state, progress = programs.train(state, progress, examples, order, here)

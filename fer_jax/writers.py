@@ -52,34 +52,40 @@ class MetricWriter:
         self._path = workdir / METRICS_FILE
         kept = [epoch for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
         partial = self._path.with_name(METRICS_FILE + ".partial")
-        try:
+        with self._told():
             partial.write_text("".join(json.dumps(epoch) + "\n" for epoch in kept))
             os.replace(partial, self._path)
             self._events = _event_writer(workdir / TENSORBOARD_FOLDER, purge_step=last_epoch + 1)
-        except OSError as error:
-            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`."""
-        try:
+        with self._told():
             with self._path.open("a") as file:
                 file.write(json.dumps(dict(scalars)) + "\n")
             for name, value in scalars.items():
                 self._events.add_scalar(name, value, step)
-        except OSError as error:
-            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
-        self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
+        with self._told():
+            self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
 
     def flush(self) -> None:
         """Makes what was written visible to readers."""
-        self._events.flush()
+        with self._told():
+            self._events.flush()
 
     def close(self) -> None:
         """Ends the files."""
-        self._events.close()
+        with self._told():
+            self._events.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
 
 
 def _event_writer(folder: Path, purge_step: int) -> Any:
@@ -95,11 +101,12 @@ class Console:
 
     Args:
       epochs: in the run.
-      steps: optimiser steps in an epoch.
+      examples: images in an epoch.
+      batch_size: images in a step.
     """
 
-    def __init__(self, epochs: int, steps: int):
-        self._epochs, self._steps = epochs, steps
+    def __init__(self, epochs: int, examples: int, batch_size: int):
+        self._epochs, self._examples, self._batch_size = epochs, examples, batch_size
         self._seconds: list[float] = []
         self._bar: tqdm | None = None
 
@@ -107,10 +114,11 @@ class Console:
     def bar(self, epoch: int, done: int) -> Iterator[None]:
         """While entered, the bar of an epoch (counted from 1), `done` steps of which were trained before."""
         with tqdm(
-            total=self._steps,
-            initial=done,
+            total=self._examples,
+            initial=done * self._batch_size,
             desc=f"Epoch {epoch}/{self._epochs}",
-            unit="step",
+            unit=" images",
+            unit_scale=True,
             leave=False,
             disable=not sys.stderr.isatty(),
         ) as self._bar:
@@ -121,7 +129,7 @@ class Console:
         """Moves the bar to step `done` and shows the epoch's running means."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss: {loss:.4f} - acc: {accuracy:.4f}", refresh=False)
-            self._bar.update(done - self._bar.n)
+            self._bar.update(min(done * self._batch_size, self._examples) - self._bar.n)
 
     def epoch(self, line: Mapping[str, Any], watched: str, seconds: float) -> None:
         """The line of a finished epoch: its numbers in metrics.jsonl, and the time that is left."""

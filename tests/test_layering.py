@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 FLOORS = [
     {"", "errors"},
     {
-        *("config", "signals", "sharding", "metrics", "provenance"),
+        *("config", "signals", "sharding", "metrics", "provenance", "flag_errors"),
         *("data.dataset", "data.pipeline", "data.idx", "data.download"),
-        *("models.network", "models.layers", "models.trace"),
+        *("models.network", "models.layers", "models.trace", "models.keras_files"),
     },
     {"data.digits", "data.prepared", "models.mnist", "models.keras_weights"},
     {"data.mnist"},
@@ -27,14 +27,14 @@ FLOORS = [
     {"optim", "steps", "checkpoint", "summary", "writers"},
     {"evaluate"},
     {"build"},
-    {"pacing", "resume"},
+    {"pacing", "resume", "record"},
     {"train", "evaluate_run"},
     {"main"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
-    "absl.flags": ("main",),
+    "absl.flags": ("main", "flag_errors"),
     "absl.app": ("main",),
     "ml_collections.config_flags": ("main",),
     "flax.linen": ("models.",),
@@ -42,7 +42,7 @@ FENCES = {
     "tensorflow_datasets": ("data.",),
     "sklearn": ("data.",),
     "tensorboardX": ("writers",),
-    "h5py": ("models.keras_weights",),
+    "h5py": ("models.keras_files",),
     "keras": (),
     "tensorflow": (),
     "torch": (),

@@ -3,6 +3,7 @@
 Equal to rounding means 1e-9 after 50 steps in float64: in float32 one rounding grows to 2e-3 within 20 steps.
 """
 
+import contextlib
 import functools
 from typing import Any, NamedTuple
 
@@ -32,6 +33,22 @@ def noise(examples=EXAMPLES):
     brightness = rng.randint(1, 17, (examples, 1, 1, 1))
     images = (rng.randint(0, 256, (examples, *IMAGE)) * brightness // 16).astype(np.uint8)
     return Split(images, rng.randint(0, 10, examples).astype(np.int32))
+
+
+@contextlib.contextmanager
+def compilation(quick):
+    """Compiling is nearly all of the time here, and XLA's optimisations are most of that."""
+    jax.config.update("jax_disable_most_optimizations", quick)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", not quick)
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation():
+    with compilation(quick=True):
+        yield
 
 
 class Setup(NamedTuple):
@@ -91,12 +108,12 @@ def no_progress(setup):
 
 def follow(setup, steps, seed=0):
     """The loss of each step of a run, and the state after it."""
-    programs, state, losses = setup.programs, start(setup, seed), []
+    programs, state, nothing, losses = setup.programs, start(setup, seed), no_progress(setup), []
     for step in range(steps):
         epoch, place = divmod(step, STEPS)
         if place == 0:
             order = programs.order(state, np.int32(epoch))
-        state, progress = programs.train(state, no_progress(setup), setup.examples, order, np.int32(place + 1))
+        state, progress = programs.train(state, nothing, setup.examples, order, np.int32(place + 1))
         losses.append(means(progress.metrics)[0])
     return np.asarray(losses), state
 
@@ -160,14 +177,10 @@ def test_a_padded_batch_equals_the_batch_alone(small):
         assert example_count(alone[1]) == example_count(padded[1]) == 5
         assert means(padded[1])[1] == means(alone[1])[1]
         assert_close(padded, alone, 1e-12)
-        all_nine = step_on(setup, split.images[:9], split.labels[:9], np.ones(9, bool))
-        assert np.abs(host(all_nine[0].params["Conv_0"]["kernel"] - alone[0].params["Conv_0"]["kernel"])).max() > 1e-4
-        assert (
-            np.abs(
-                host(all_nine[0].batch_stats["BatchNorm_0"]["var"] - alone[0].batch_stats["BatchNorm_0"]["var"])
-            ).max()
-            > 1e-6
-        )
+        every_place = step_on(setup, split.images[:9], split.labels[:9], np.ones(9, bool))
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), host(every_place[0]), host(alone[0]))
+        assert moved.params["Conv_0"]["kernel"] > 1e-4
+        assert moved.batch_stats["BatchNorm_0"]["var"] > 1e-8
 
 
 def test_what_lies_in_a_place_without_an_example_changes_no_bit(small):
@@ -196,21 +209,23 @@ def test_an_epoch_equals_a_step_on_each_of_its_batches(small, devices):
         assert_close(state, alone, 1e-12)
 
 
-@pytest.mark.parametrize("cuts", [(1,), (2,), (1, 2), (2, 2)], ids=str)
-def test_where_an_epoch_is_cut_changes_no_bit(small, cuts):
-    setup = small()
-    programs = setup.programs
-    whole, cut = start(setup), start(setup)
-    for epoch in range(2):
-        order = programs.order(whole, np.int32(epoch))
-        whole, expected = programs.train(whole, Progress.empty(), setup.examples, order, ALL)
-        progress = Progress.empty()
-        for stop in (*cuts, STEPS):
-            if int(cut.step) < epoch * STEPS + stop:
-                cut, progress = programs.train(cut, progress, setup.examples, order, np.int32(stop))
-        assert example_count(progress.metrics) == EXAMPLES
-        assert_same_bits((cut, progress), (whole, expected))
-    assert int(cut.step) == 2 * STEPS
+def test_where_an_epoch_is_cut_changes_no_bit(small):
+    with compilation(quick=False):
+        setup = set_up(small().model, adam(), 4)
+        programs = setup.programs
+        runs = []
+        for cuts in ((), (1,), (2,), (1, 2)):
+            state, ends = start(setup), []
+            for epoch in range(2):
+                order, progress = programs.order(state, np.int32(epoch)), Progress.empty()
+                for stop in (*cuts, STEPS):
+                    state, progress = programs.train(state, progress, setup.examples, order, np.int32(stop))
+                assert example_count(progress.metrics) == EXAMPLES
+                ends.append(host((state, progress)))
+            assert int(state.step) == 2 * STEPS
+            runs.append(ends)
+    for cut in runs[1:]:
+        assert_same_bits(cut, runs[0])
 
 
 def test_a_run_is_a_function_of_its_seed(small):
@@ -317,9 +332,8 @@ def test_evaluation_of_a_batch_skips_the_places_without_an_example(small):
 
 def test_a_place_without_an_example_is_masked():
     split = noise(4)
-    images, labels, mask = gather(
-        Examples(jnp.asarray(split.images), jnp.asarray(split.labels)), np.array([2, 4, 0, 4])
-    )
+    examples = Examples(jnp.asarray(split.images), jnp.asarray(split.labels))
+    images, labels, mask = gather(examples, np.array([2, 4, 0, 4]))
     assert mask.tolist() == [True, False, True, False]
     assert (np.asarray(images)[[0, 2]] == split.images[[2, 0]]).all()
     assert np.asarray(labels)[[0, 2]].tolist() == split.labels[[2, 0]].tolist()
@@ -370,7 +384,7 @@ def test_initial_weights_are_a_function_of_the_seed():
     assert (one["Conv_4"]["kernel"] != one["Conv_5"]["kernel"]).any()
 
 
-GOLDEN = (0.0, 0.0, 0.0)
+GOLDEN = (2.907894, 2.812274, 2.692788)
 
 
 def test_mnist_15k_still_starts_with_the_losses_it_always_had():

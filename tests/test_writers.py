@@ -72,7 +72,7 @@ def test_the_line_of_an_epoch_tells_numbers_and_time_left(capsys):
         **{"epoch": 3, "step": 30, "learning_rate": 0.0018315018, "train_loss": 0.05, "train_accuracy": 0.98},
         **{"seconds": 40.2, "images_per_second": 1493.0, "val_loss": 0.04, "val_accuracy": 0.99},
     }
-    Console(epochs=5, steps=10).epoch(numbers, "val", seconds=42.0)
+    Console(epochs=5, examples=1000, batch_size=100).epoch(numbers, "val", seconds=42.0)
     assert capsys.readouterr().out == (
         "Epoch 3/5 - 40s - 1,493 images/s - lr: 0.0018315 - loss: 0.0500 - acc: 0.9800"
         " - val_loss: 0.0400 - val_acc: 0.9900 - 1m 24s left\n"

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import check_rate
+from fer_jax.config import check_choice, check_rate
 from fer_jax.models.layers import BatchNorm, Conv, Dropout, Flatten, MaxPool, scale_pixels
 from fer_jax.models.network import Network
 
@@ -136,6 +136,9 @@ TABLES: dict[str, tuple[Row, ...]] = {
 }
 
 
+DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+
 class MnistNet(Network):
     """uint8 images [B, 28, 28, 1] -> logits [B, 10].
 
@@ -158,6 +161,7 @@ class MnistNet(Network):
 
     def __post_init__(self) -> None:
         check_rate("config.model.dropout", self.dropout)
+        check_choice("config.model.dtype", self.dtype, DTYPES)
         super().__post_init__()
 
     @nn.compact

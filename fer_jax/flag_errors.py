@@ -1,0 +1,227 @@
+"""What is wrong with the words of a command, or with the config file they name, in one sentence each.
+
+absl and ml_collections would tell it in their own words, some with a traceback in them, and a missing config file
+only where the config is first used.
+"""
+
+import difflib
+import inspect
+import re
+import traceback
+from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import flags
+
+from fer_jax.errors import ConfigError, UserError, did_you_mean
+
+CONFIG = "config"
+"""The flag that names a config file; --config.KEY=VALUE sets one of its keys."""
+
+_OF_CONFIG = re.compile(rf"--?(no)?{CONFIG}(\.[^=]*)?(=.*)?", re.DOTALL)
+_NOUNS = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parses all flags; those of the config last, because to load it imports JAX, which takes seconds.
+
+    Args:
+      values: the flags; the parser of CONFIG is a `ConfigFileParser`.
+      argv: the command and its words.
+
+    Raises:
+      ConfigError: a word is no flag, or no value of its flag.
+    """
+    plain, of_config = _sort(argv)
+    _check_known(values, plain)
+    try:
+        _check_no_more(values(plain))
+        _check_order(of_config)
+        _check_no_more(values(argv))
+    except flags.IllegalFlagValueError as error:
+        raise ConfigError(_wrong_value(values, error)) from error
+    except (flags.Error, KeyError, TypeError, ValueError) as error:
+        missing = re.fullmatch(r"Missing value for flag (\S+)", str(error))
+        raise ConfigError(f"{missing[1]} lacks its value: {missing[1]}=VALUE" if missing else _line(error)) from error
+
+
+def _sort(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that have nothing to do with the config, and the others less their values ('--config.seed -1')."""
+    plain: list[str] = []
+    of_config: list[str] = []
+    for word, before in zip(argv, ["", *argv], strict=False):
+        if _OF_CONFIG.fullmatch(word):
+            of_config.append(word)
+        elif not (_OF_CONFIG.fullmatch(before) and "=" not in before and re.match(r"-?[\d.]|[^-]|$", word)):
+            plain.append(word)
+    return plain, of_config
+
+
+def _check_known(values: flags.FlagValues, words: Sequence[str]) -> None:
+    for word in words:
+        if word == "--":
+            return
+        name, dot, key = word[2:].partition("=")[0].partition(".")
+        if not word.startswith("--") or name + dot + key in values or name.removeprefix("no") in values:
+            continue
+        near = difflib.get_close_matches(name, list(values), n=1)
+        hint = f"did you mean '--{near[0]}{dot}{key}'?" if near else ""
+        hint = hint or f"--help lists the flags, and a key of the config is written --{CONFIG}.{name}{dot}{key}=VALUE"
+        raise ConfigError(f"--{name}{dot}{key}: no such flag; {hint}")
+
+
+def _check_no_more(rest: Sequence[str]) -> None:
+    if len(rest) > 1:
+        hint = f"did you mean --{CONFIG}={rest[1]}?" if rest[1].endswith(".py") else "a flag is written --name=value"
+        raise ConfigError(f"'{rest[1]}' is no flag; {hint}")
+
+
+def _check_order(words: Sequence[str]) -> None:
+    """Checks that the config file comes once, and before what is set in it."""
+    files = [index for index, word in enumerate(words) if re.fullmatch(rf"--?{CONFIG}(=.*)?", word, re.DOTALL)]
+    key = words[0].partition("=")[0] if words else ""
+    if words and not files:
+        raise ConfigError(f"{key} sets a key of a config file, and --{CONFIG}=FILE is missing")
+    if len(files) > 1:
+        raise ConfigError(f"--{CONFIG} is given twice: a run has one config file")
+    if words and files != [0]:
+        raise ConfigError(f"{key} stands before --{CONFIG}: name the config file first")
+
+
+def check_key(config: ml_collections.ConfigDict, key: str) -> None:
+    """Checks that a dotted key names a value in a config.
+
+    Raises:
+      ConfigError: an unknown key, with the nearest known one, or a whole section.
+    """
+    inner: Any = config
+    words = key.split(".")
+    for index, word in enumerate(words):
+        above = ".".join([CONFIG, *words[:index]])
+        if not isinstance(inner, ml_collections.ConfigDict):
+            raise ConfigError(f"--{CONFIG}.{key}: {above} is a value and has no keys; set it with --{above}=VALUE")
+        if word not in inner:
+            raise ConfigError(f"--{CONFIG}.{key}: {above} has no key '{word}'; {did_you_mean(word, inner.keys())}")
+        inner = inner[word]
+    if isinstance(inner, ml_collections.ConfigDict):
+        raise ConfigError(f"--{CONFIG}.{key} is a section; set its keys, one by one: {', '.join(inner.keys())}")
+
+
+def _wrong_value(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> str:
+    found = re.match(r"flag --([^=]+)=", str(error))
+    cause = error.__context__
+    if found is None or found[1] not in values:
+        return _line(error)
+    value = str(error)[found.end() :].removesuffix(f": {cause}")
+    choices = getattr(values[found[1]].parser, "enum_values", None)
+    if choices:
+        return f"--{found[1]}={value}: no such {found[1]}; {did_you_mean(value, choices)}"
+    kind = bool if values[found[1]].boolean else type(values[found[1]].default)
+    if kind not in _NOUNS:
+        return _line(error)
+    return f"--{found[1]}={value} must be {_NOUNS[kind]}"
+
+
+class ConfigFileParser(flags.ArgumentParser):
+    """Turns FILE or FILE:ARGUMENT into the locked config that FILE's get_config returns.
+
+    Args:
+      argv: all words of the command; each --config.KEY among them must name a value in the config.
+    """
+
+    syntactic_help = "a Python file that defines get_config()"
+
+    def __init__(self, argv: Sequence[str]):
+        self._argv = argv
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        """Loads the config.
+
+        Raises:
+          ConfigError: there is no such file, or no config in it, or no such key in the config.
+        """
+        config = load_config(argument)
+        for word in _sort(self._argv)[1]:
+            _, dot, key = word.partition("=")[0].partition(".")
+            if dot:
+                check_key(config, key)
+        return config
+
+    def flag_type(self) -> str:
+        """Its name in --helpfull."""
+        return "config file"
+
+
+def load_config(argument: str) -> ml_collections.ConfigDict:
+    """The locked config of FILE or FILE:ARGUMENT.
+
+    Raises:
+      ConfigError: there is none; what went wrong in the file is told with its line.
+    """
+    file, *arguments = argument.split(":", 1)
+    where = f"--{CONFIG}={file}"
+    if not file:
+        raise ConfigError(f"{where} names no file: --{CONFIG}=FILE")
+    if not Path(file).exists():
+        raise ConfigError(f"{where}: there is no such file")
+    if not Path(file).is_file():
+        raise ConfigError(f"{where} is a folder, not a config file")
+    loader = SourceFileLoader(f"{CONFIG}_file", file)
+    module = module_from_spec(spec_from_loader(loader.name, loader))  # type: ignore[arg-type]
+    try:
+        loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if not callable(get_config):
+            raise ConfigError(f"{where} defines no function get_config()")
+        _check_call(where, get_config, arguments)
+        config = get_config(*arguments)
+    except ConfigError as error:
+        raise error if where in str(error) else ConfigError(f"{where}{_place(file, error)}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{where}{_place(file, error)}: {_what(error)}") from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        hint = "; does it lack its return?" if config is None else ""
+        raise ConfigError(f"{where}: get_config() must return an ml_collections.ConfigDict, not {config!r:.60}{hint}")
+    return config.lock()
+
+
+def _check_call(where: str, get_config: Any, arguments: Sequence[str]) -> None:
+    try:
+        inspect.signature(get_config).bind(*arguments)
+    except TypeError:
+        if arguments:
+            raise ConfigError(f"{where}: its get_config() takes no argument; leave out ':{arguments[0]}'") from None
+        raise ConfigError(f"{where}: its get_config() needs an argument; write {where}:ARGUMENT") from None
+
+
+def _place(file: str, error: Exception) -> str:
+    """', line N' in the config file, or in the file it imports if the error is one of syntax there."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        other = "" if error.filename in (None, file) else f", which imports {error.filename}"
+        return f"{other}, line {error.lineno}"
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {lines[-1].lineno} ({lines[-1].line})" if lines else ""
+
+
+def _what(error: BaseException) -> str:
+    """What a config file did wrong; for a misspelt key the nearest one."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]  # ml_collections wraps a KeyError in an AttributeError.
+    text = " ".join(str(error.args[0]).split()) if error.args else ""
+    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+    unknown = re.match(r'Key "(\w+)" does not exist and cannot be added', text)
+    if near:
+        return f"no key '{near[2]}'; did you mean '{near[1]}'?"
+    if unknown:
+        return f"no key '{unknown[1]}': a config has the keys that default_config() gives it"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

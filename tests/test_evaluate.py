@@ -1,0 +1,100 @@
+"""Evaluation against plain NumPy on the logits: every example counts once, on any mesh."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from fer_jax import models, optim
+from fer_jax.data.dataset import Split
+from fer_jax.evaluate import BATCH_SIZE, evaluate, prepare
+from fer_jax.sharding import make_mesh, replicated
+from fer_jax.steps import TrainState, make_programs
+
+IMAGE = (28, 28, 1)
+SIZES = (1, 255, 256, 257, 1003)
+
+
+@functools.cache
+def programs_and_state(name, devices):
+    """The small network on a mesh, in a state in which every weight and statistic is drawn."""
+    model, tx, mesh = models.create(name=name), optim.create(steps_per_epoch=1, epochs=1).tx, make_mesh(devices)
+    programs = make_programs(model, tx, mesh, image_shape=IMAGE, examples=8, batch_size=8)
+    shapes, rng = jax.eval_shape(programs.init, np.int32(0)), np.random.RandomState(0)
+    params = jax.tree.map(lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32), shapes.params)
+    stats = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(np.float32), shapes.batch_stats)
+    state = TrainState(np.int32(0), params, stats, tx.init(params), jax.random.key(0))
+    return programs, jax.device_put(state, replicated(mesh))
+
+
+@functools.cache
+def images():
+    return np.random.RandomState(1).randint(0, 256, (max(SIZES), *IMAGE)).astype(np.uint8)
+
+
+@functools.cache
+def logits(name):
+    """In float64, from the program that predicts on one device."""
+    programs, state = programs_and_state(name, 1)
+    return np.asarray(programs.predict(state, images()), np.float64)
+
+
+def labelled(name):
+    """The images with labels of which the network gets about half."""
+    rng = np.random.RandomState(2)
+    guess = logits(name).argmax(axis=1)
+    labels = np.where(rng.uniform(size=len(guess)) < 0.5, guess, rng.randint(0, 10, len(guess)))
+    return Split(images(), labels.astype(np.int32))
+
+
+def expected(logits, labels):
+    """Mean cross-entropy and the number of hits."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    return losses.mean(), (logits.argmax(axis=1) == labels).sum()
+
+
+@pytest.mark.parametrize(
+    ("devices", "size"),
+    [*((1, size) for size in SIZES), *((devices, size) for devices in (3, 4) for size in (1, 1003))],
+)
+def test_every_example_counts_once(tiny, devices, size):
+    programs, state = programs_and_state(tiny, devices)
+    split = labelled(tiny)[:size]
+    scores = evaluate(programs, state, prepare(split, make_mesh(devices)))
+    loss, hits = expected(logits(tiny)[:size], split.labels)
+    assert scores.accuracy == hits / size
+    assert scores.loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_scores_tell_the_network_from_chance(tiny):
+    split = labelled(tiny)
+    loss, hits = expected(logits(tiny), split.labels)
+    assert 0.4 < hits / len(split) < 0.7
+    assert len(set(logits(tiny).argmax(axis=1))) > 1
+    assert loss > 0.1
+
+
+def test_every_device_has_its_part_of_a_batch(tiny):
+    for devices, width in ((1, BATCH_SIZE), (3, BATCH_SIZE + 2), (4, BATCH_SIZE)):
+        prepared = prepare(labelled(tiny)[:300], make_mesh(devices))
+        assert prepared.order.shape == (2, width)
+        assert {shard.data.shape for shard in prepared.order.addressable_shards} == {(2, width // devices)}
+        assert {shard.data.shape for shard in prepared.examples.images.addressable_shards} == {(300, *IMAGE)}
+
+
+def test_prediction_gives_the_same_logits_on_any_mesh(tiny):
+    for devices in (3, 4):
+        programs, state = programs_and_state(tiny, devices)
+        found = np.asarray(programs.predict(state, images()[:50]))
+        np.testing.assert_allclose(found, logits(tiny)[:50], rtol=0, atol=1e-5)
+
+
+def test_an_order_that_forgets_or_repeats_an_example_is_a_fault(tiny):
+    programs, state = programs_and_state(tiny, 1)
+    prepared = prepare(labelled(tiny)[:257], make_mesh(1))
+    with pytest.raises(AssertionError, match="counted 256 of 257 examples"):
+        evaluate(programs, state, prepared._replace(order=prepared.order[:1]))
+    with pytest.raises(AssertionError, match="counted 512 of 257 examples"):
+        evaluate(programs, state, prepared._replace(order=prepared.order[np.array([0, 0])]))
