@@ -1,6 +1,7 @@
-"""What a user did wrong, in one sentence: raised anywhere, printed by the commands without a traceback."""
+"""What a user should know, in one sentence: errors, which the commands print without a traceback, and warnings."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -38,6 +39,11 @@ class Interrupted(UserError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def warn(message: str) -> None:
+    """Tells, on stderr, something that does not stop the work."""
+    print(f"fer_jax: warning: {message}", file=sys.stderr, flush=True)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

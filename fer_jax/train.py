@@ -15,7 +15,7 @@ import numpy as np
 from fer_jax import provenance
 from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import Checkpoints
-from fer_jax.errors import DivergedError, Interrupted, UserError
+from fer_jax.errors import DivergedError, Interrupted, UserError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device, prepare
 from fer_jax.metrics import Progress, means
 from fer_jax.pacing import Pace, calls
@@ -172,7 +172,7 @@ def _restore_or_begin(session: Session, watched: EvalSplit) -> tuple[TrainState,
     run, folder, checkpoints, _, record = session
     restored, notes = restore_newest(run, checkpoints)
     for note in notes:
-        say(f"WARNING: {note}; going on from the checkpoint before it.")
+        warn(f"{note}; going on from the checkpoint before it")
     if restored is None:
         arrays = template(run)
         record.update(NOTHING_DONE)

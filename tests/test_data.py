@@ -173,11 +173,11 @@ def test_environment_folder_without_mnist_leads_on_to_the_cache(tmp_path, monkey
     assert_same(data.load(name="mnist"), want)
 
 
-def test_environment_folder_that_is_none_is_mentioned(tmp_path, monkeypatch, caplog):
+def test_environment_folder_that_is_none_is_mentioned(tmp_path, monkeypatch, capsys):
     write_mnist(download.cache_folder())
     monkeypatch.setenv("FER_JAX_DATA", str(tmp_path / "misspelt"))
     data.load(name="mnist")
-    assert "misspelt, which is not a folder" in caplog.text
+    assert "misspelt, which is not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("inside", [".", "1.0.0", "mnist/1.0.0"])
@@ -203,7 +203,7 @@ def test_canonical_copy_is_found_without_its_source(tmp_path, monkeypatch, no_da
 
 
 @pytest.mark.parametrize("cache", ["file", "homeless"])
-def test_unwritable_cache_is_said_and_does_no_harm(tmp_path, monkeypatch, caplog, cache):
+def test_unwritable_cache_is_said_and_does_no_harm(tmp_path, monkeypatch, capsys, cache):
     want = write_mnist(tmp_path)
     if cache == "file":
         (tmp_path / "file").touch()
@@ -218,7 +218,7 @@ def test_unwritable_cache_is_said_and_does_no_harm(tmp_path, monkeypatch, caplog
     got = data.load(name="mnist", data_dir=str(tmp_path))
     assert_same(got, want)
     assert got.source == f"IDX files in {tmp_path / 'mnist'}, which are not the canonical MNIST"
-    assert "MNIST is used without a prepared copy" in caplog.text
+    assert "MNIST is used without a prepared copy" in capsys.readouterr().err
 
 
 def test_cache_folder_ignores_a_relative_setting(monkeypatch):
@@ -256,12 +256,14 @@ def test_interrupted_download_goes_on_where_it_was(mirror):
     assert sorted(asked) == sorted(f"/{stem}.gz" for stem in STEMS[1:])
 
 
-def test_download_without_a_writable_cache(mirror, tmp_path, monkeypatch, caplog):
+def test_download_without_a_writable_cache(mirror, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     got = data.load(name="mnist")
     assert_same(got, mirror[1])
-    assert got.source.startswith("a download that was not kept") and "the download is not kept" in caplog.text
+    assert (
+        got.source.startswith("a download that was not kept") and "the download is not kept" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("broken", ["refuses", "hangs", "has nothing"])

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import logging
 from tqdm import tqdm
 
 from fer_jax.errors import DataError
@@ -90,7 +89,6 @@ def _get(name: str, mirrors: Sequence[str]) -> tuple[str, bytes]:
         with response:
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdigit() else None
-            logging.info("downloading %s", url)
             with tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as progress:
                 while chunk := response.read(_CHUNK):
                     content += chunk

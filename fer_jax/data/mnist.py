@@ -13,12 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from absl import logging
-
 from fer_jax.data import idx
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.download import UnavailableError, cache_folder, download, is_offline
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, warn
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -61,7 +59,7 @@ def load(data_dir: str = "") -> DataSet:
     if given := os.environ.get("FER_JAX_DATA", ""):
         folder = Path(os.path.expanduser(given))
         if not folder.is_dir():
-            logging.warning("FER_JAX_DATA names %s, which is not a folder; MNIST is looked for elsewhere", folder)
+            warn(f"FER_JAX_DATA names {folder}, which is not a folder; MNIST is looked for elsewhere")
         elif (folder / "mnist").is_dir():
             return _from_folder(folder / "mnist")
         places.append(str(folder / "mnist"))
@@ -130,13 +128,13 @@ def _from_files(files: Mapping[str, Path]) -> DataSet:
             data = prepared.read(copy)
             return replace(data, source=f"IDX files in {folder}, {_kind(data)}, prepared in {copy}")
         except DataError as error:
-            logging.warning("%s; it is prepared again from %s", error, folder)
+            warn(f"{error}; it is prepared again from {folder}")
     data = _parsed(files)
     data = replace(data, source=f"IDX files in {folder}, {_kind(data)}")
     try:
         prepared.write(data, copy)
     except DataError as error:
-        logging.warning("MNIST is used without a prepared copy: %s", error)
+        warn(f"MNIST is used without a prepared copy: {error}")
         return data
     return replace(data, source=f"{data.source}, prepared in {copy}")
 
@@ -196,7 +194,7 @@ def _prepared_earlier(cache: Path) -> tuple[DataSet | None, DataError | None]:
             try:
                 return _from_prepared(copy), None
             except DataError as error:
-                logging.warning("%s; it is passed over", error)
+                warn(f"{error}; it is passed over")
                 damage = error
     return None, damage
 
@@ -221,6 +219,6 @@ def _writable(folder: Path) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(tempfile.TemporaryFile(dir=folder))
         except OSError as error:
-            logging.warning("%s cannot be written (%s): the download is not kept", folder, error.strerror)
+            warn(f"{folder} cannot be written ({error.strerror}): the download is not kept")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         yield folder
