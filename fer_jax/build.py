@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 from jax.sharding import Mesh
 
@@ -157,6 +158,8 @@ def build_model(config: ml_collections.ConfigDict) -> tuple[models.Network, Summ
     Raises:
       ConfigError: a field is out of range.
     """
+    if config.model.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ConfigError("config.model.dtype = 'float64' needs JAX_ENABLE_X64=1 in the environment")
     model = models.create(**config.model)
     return model, describe(model, model.image_shape)
 

@@ -62,7 +62,7 @@ def evaluate_run(
     if split == "test":
         record["test_reads"] += 1
         provenance.write_json(folder / provenance.FILE, record)
-    verify_scores(restored, scores, split)
+    verify_scores(restored, scores, split, len(examples))
     say(f"step {restored.step}: {split}_loss: {scores.loss!r} - {split}_accuracy: {scores.accuracy!r}")
     return scores
 

@@ -119,6 +119,11 @@ def gather(examples: Examples, rows: jax.Array) -> tuple[jax.Array, jax.Array, j
     return examples.images[rows], examples.labels[rows], mask
 
 
+def _added(sums: Metrics, more: Metrics) -> Metrics:
+    """Both together, in the types of `sums`: a loop carries what it began with, also where batches are float64."""
+    return jax.tree.map(lambda total, part: total.astype(part.dtype), sums.merge(more), sums)
+
+
 class Programs(NamedTuple):
     """The compiled programs of a run.
 
@@ -169,7 +174,7 @@ def make_programs(
             new_state, metrics = train_step(state, *gather(split, order[step_in_epoch]), model=model, tx=tx)
             bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
             progress = Progress(
-                metrics=progress.metrics.merge(metrics),
+                metrics=_added(progress.metrics, metrics),
                 bad_step=jnp.where(bad, new_state.step, progress.bad_step),
             )
             return new_state, progress
@@ -178,7 +183,7 @@ def make_programs(
 
     def evaluate(state, split, order, stop):
         def body(step, metrics):
-            return metrics.merge(eval_step(state, *gather(split, order[step]), model=model))
+            return _added(metrics, eval_step(state, *gather(split, order[step]), model=model))
 
         return lax.fori_loop(0, stop, body, Metrics.empty())
 

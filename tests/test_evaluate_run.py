@@ -163,7 +163,7 @@ def test_a_tampered_score_is_told(copy, changed):
         record["scores"][changed] += 1e-9
 
     change_record(workdir, step, change)
-    with pytest.raises(CheckpointError, match=f"test loss and accuracy of the checkpoint of step {step} are not those"):
+    with pytest.raises(CheckpointError, match=f"test {changed} of the checkpoint of step {step} is not what"):
         evaluate_run(str(workdir))
     evaluate_run(str(workdir), split="train")
 
@@ -177,7 +177,7 @@ def test_tampered_logits_are_told(copy):
 
     change_record(workdir, step, change)
     before = (workdir / "run.json").read_bytes()
-    with pytest.raises(CheckpointError, match=f"logits of the checkpoint of step {step} are not those recorded"):
+    with pytest.raises(CheckpointError, match=f"the checkpoint of step {step} is not what was recorded"):
         evaluate_run(str(workdir), split="test")
     assert (workdir / "run.json").read_bytes() == before
 

@@ -56,7 +56,7 @@ def score_loss_by_one_bit(record):
 def test_on_the_same_layout_one_bit_is_too_much(finished, change, name):
     config, workdir = finished
     change_record(workdir, change)
-    with pytest.raises(CheckpointError, match=f"{name}.* not those recorded"):
+    with pytest.raises(CheckpointError, match=f"{name}.* not what was recorded"):
         train.train(config, workdir=str(workdir))
 
 
@@ -102,3 +102,18 @@ def test_epochs_may_not_grow_where_the_schedule_depends_on_them(finished, monkey
     monkeypatch.setattr(resume, "SCHEDULES_THAT_NEED_EPOCHS", frozenset({"constant"}))
     with pytest.raises(ConfigError, match="config.epochs"):
         train.train(config, workdir=str(workdir))
+
+
+def test_on_another_layout_an_image_or_two_may_change_sides(finished, monkeypatch):
+    config, workdir = finished
+    here = provenance.layout()
+    monkeypatch.setattr(resume, "layout", lambda: {**here, "devices": 1})
+
+    def by_images(count):
+        return lambda record: record["scores"].update(accuracy=record["scores"]["accuracy"] + count / 100)
+
+    change_record(workdir, by_images(3))
+    with pytest.raises(CheckpointError, match="test accuracy"):
+        train.train(config, workdir=str(workdir))
+    change_record(workdir, by_images(-1))
+    assert train.train(config, workdir=str(workdir))["epoch"] == 2

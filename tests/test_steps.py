@@ -98,7 +98,7 @@ def start(setup, seed=0):
 
 def no_progress(setup):
     """Empty sums, in the types that the sums have: what `Progress.empty` is without float64."""
-    state = jax.eval_shape(lambda: start(setup))
+    state = start(setup)
     batch = gather(noise(), np.zeros(2, np.int32))
     step = functools.partial(train_step, model=setup.model, tx=setup.tx)
     _, sums = jax.eval_shape(step, state, *batch)
