@@ -1,8 +1,9 @@
-"""From finished runs to this folder's results.jsonl, table.md and curve.png.
+"""From finished runs to an experiment's results.jsonl and table.md, and for runs of one network its curve.png.
 
-    python experiments/2026-11-21_mnist_15k/summarize.py 'runs/mnist_15k,seed='*
+    python experiments/summarize.py experiments/2026-11-21_mnist_15k runs/mnist_15k,seed=*
 
-Needs matplotlib (the extra 'report'). A row of results.jsonl is a run, with every epoch's numbers.
+Needs matplotlib (the extra 'report') and SciPy (which scikit-learn brings). A row of results.jsonl is a run, with every
+epoch's numbers.
 """
 
 import json
@@ -15,8 +16,6 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from scipy import stats
-
-HERE = Path(__file__).parent
 
 # The log of seed document 001, section 3: one run.
 SEED_LOSS = (
@@ -66,26 +65,28 @@ def interval(values):
 
 
 def table(rows):
-    """The Markdown table of a list of runs."""
+    """The Markdown table of a list of runs, with a mean for each network that has several."""
     lines = [
-        "| run | last epoch | best epoch on test (the documents' protocol) | training seconds |",
-        "|---|---|---|---|",
-        "| seed document 001 (one run) | 99.19 | 99.45 (epoch 14) | 211 (GPU) |",
+        "| network | parameters | seed | epochs | last epoch | best epoch on test | training seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         last, best = row["last"], row["best"]
         lines.append(
-            f"| seed {row['seed']} | {100 * last['test_accuracy']:.2f} "
-            f"| {100 * best['test_accuracy']:.2f} (epoch {best['epoch']}) | {row['seconds_training']:.0f} |"
+            f"| `{row['config']}` | {row['params']['total']:,} | {row['seed']} | {row['epochs']} "
+            f"| {100 * last['test_accuracy']:.2f} | {100 * best['test_accuracy']:.2f} (epoch {best['epoch']}) "
+            f"| {row['seconds_training']:.0f} |"
         )
-    last = interval([row["last"]["test_accuracy"] for row in rows])
-    best = interval([row["best"]["test_accuracy"] for row in rows])
-    lines.append(f"| mean of {len(rows)}, 95 % interval | {last} | {best} | |")
+    for name in dict.fromkeys(row["config"] for row in rows):
+        runs = [row for row in rows if row["config"] == name]
+        if len(runs) > 1:
+            means = [interval([row[which]["test_accuracy"] for row in runs]) for which in ("last", "best")]
+            lines.append(f"| `{name}`, mean of {len(runs)}, 95 % interval | | | | {means[0]} | {means[1]} | |")
     return "\n".join(lines) + "\n"
 
 
 def figure(rows, path):
-    """Training loss and test accuracy of every run beside the document's."""
+    """Training loss and test accuracy of every run of mnist_15k beside the document's."""
     epochs = range(1, len(SEED_LOSS) + 1)
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
     for row in rows:
@@ -102,14 +103,15 @@ def figure(rows, path):
     plt.savefig(path, dpi=110)
 
 
-def main(workdirs):
-    """Writes the three files."""
+def main(folder, workdirs):
+    """Writes the files of an experiment's folder."""
     rows = [read(Path(workdir)) for workdir in workdirs]
-    (HERE / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (HERE / "table.md").write_text(table(rows))
-    figure(rows, HERE / "curve.png")
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "table.md").write_text(table(rows))
+    if all(row["config"] == "mnist_15k" and row["epochs"] == len(SEED_LOSS) for row in rows):
+        figure(rows, folder / "curve.png")
     print(table(rows))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]), sys.argv[2:])
