@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from fer_jax.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
+NOTICE_WIDTH = 100
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
@@ -165,13 +167,16 @@ def say_stand_in(dataset: DataSet) -> None:
     """The notice that a run is not on the data its config names, if that is so; said at its start and at its end."""
     if dataset.stand_in_for:
         wanted, given = dataset.stand_in_for.upper(), dataset.name.upper()
-        lines = [
+        sentences = [
             f"STAND-IN DATA: {wanted} COULD NOT BE HAD. THIS RUN IS ON {given} INSTEAD.",
             f"{dataset.source}.",
             f"Its numbers say nothing about {wanted} and belong in no table of results.",
             "To train on the real data, set FER_JAX_DATA to the folder that holds it, and start the same command.",
         ]
-        frame = "*" * (max(map(len, lines)) + 4)
+        lines = [
+            line for sentence in sentences for line in textwrap.wrap(sentence, NOTICE_WIDTH - 4, break_on_hyphens=False)
+        ]
+        frame = "*" * NOTICE_WIDTH
         say("\n".join([frame, *(f"* {line:<{len(frame) - 4}} *" for line in lines), frame]))
 
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
-from fer_jax.writers import Console, MetricWriter, format_seconds, read_metrics
+from fer_jax.writers import Console, MetricWriter, format_seconds, read_metrics, say_stand_in
 
 
 def line(epoch):
@@ -77,3 +78,13 @@ def test_the_line_of_an_epoch_tells_numbers_and_time_left(capsys):
         "Epoch 3/5 - 40s - 1,493 images/s - lr: 0.0018315 - loss: 0.0500 - acc: 0.9800"
         " - val_loss: 0.0400 - val_acc: 0.9900 - 1m 24s left\n"
     )
+
+
+def test_the_stand_in_notice_fits_a_terminal_whatever_the_reason(capsys):
+    dataset = DataSet("digits", {}, (), f"some digits, because {'there is a very long reason, ' * 30}", "mnist")
+    say_stand_in(dataset)
+    lines = capsys.readouterr().out.splitlines()
+    assert "STAND-IN DATA: MNIST COULD NOT BE HAD" in lines[1]
+    assert {len(line) for line in lines} == {100}
+    say_stand_in(DataSet("mnist", {}, (), "IDX files"))
+    assert capsys.readouterr().out == ""
