@@ -35,8 +35,9 @@ def read(workdir):
         raise SystemExit(f"{workdir}: only finished runs on the real data are counted")
     config = json.loads((workdir / "config.json").read_text())
     epochs = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    columns = ("learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
     kept = (
+        "protocol",
+        "selected_by",
         "params",
         "last",
         "best",
@@ -53,7 +54,7 @@ def read(workdir):
         "epochs": config["epochs"],
         "data": record["data"]["fingerprint"],
         **{key: record[key] for key in kept},
-        "curve": {name: [epoch[name] for epoch in epochs] for name in columns},
+        "curve": {name: [epoch[name] for epoch in epochs] for name in epochs[0] if name not in ("epoch", "step")},
     }
 
 
@@ -65,16 +66,17 @@ def interval(values):
 
 
 def table(rows):
-    """The Markdown table of a list of runs, with a mean for each network that has several."""
+    """The Markdown table of test accuracies, with a mean for each network that has several runs."""
     lines = [
-        "| network | parameters | seed | epochs | last epoch | best epoch on test | training seconds |",
+        "| network | parameters | seed | epochs | last epoch | selected epoch | training seconds |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         last, best = row["last"], row["best"]
         lines.append(
             f"| `{row['config']}` | {row['params']['total']:,} | {row['seed']} | {row['epochs']} "
-            f"| {100 * last['test_accuracy']:.2f} | {100 * best['test_accuracy']:.2f} (epoch {best['epoch']}) "
+            f"| {100 * last['test_accuracy']:.2f} | {100 * best['test_accuracy']:.2f} "
+            f"(epoch {best['epoch']}, by {row['selected_by']}) "
             f"| {row['seconds_training']:.0f} |"
         )
     for name in dict.fromkeys(row["config"] for row in rows):
@@ -108,7 +110,7 @@ def main(folder, workdirs):
     rows = [read(Path(workdir)) for workdir in workdirs]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "table.md").write_text(table(rows))
-    if all(row["config"] == "mnist_15k" and row["epochs"] == len(SEED_LOSS) for row in rows):
+    if all((row["config"], row["protocol"], row["epochs"]) == ("mnist_15k", "seed", 20) for row in rows):
         figure(rows, folder / "curve.png")
     print(table(rows))
 
