@@ -5,8 +5,8 @@
 The document states val 99.19 (last epoch) and 99.45 (best epoch, chosen on the test split) for one run, at 10 s an
 epoch on a GPU. Adam's rate is round(0.003 / (1 + 0.319 * epoch), 10), held for each epoch.
 
-Here: 99.35 ± 0.12 (last) and 99.44 ± 0.07 (best on test), mean and 95 % interval of 3 seeds, 15 minutes a seed on one
-core of an x86-64 machine with AVX-512 (experiments/2026-11-21_mnist_15k).
+Here: 99.35 ± 0.12 (last) and 99.44 ± 0.07 (best on test), mean and 95 % interval of 3 seeds, 15 to 18 minutes a seed on
+one core of an x86-64 machine with AVX-512 (experiments/2026-11-21_mnist_15k).
 """
 
 from fer_jax.build import default_config
