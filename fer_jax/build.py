@@ -65,18 +65,13 @@ def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
     Raises:
       ConfigError: there is no such network.
     """
-    _check_model(model)
+    models.check_name(model)
     config = ml_collections.ConfigDict(defaults(Options))
     config.model = {"name": model, **defaults(models.MODELS[model])}
     for section, function in _SECTIONS.items():
         config[section] = defaults(function)
     config.data.name = data_name
     return config.lock()
-
-
-def _check_model(name: str) -> None:
-    if name not in models.MODELS:
-        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, models.MODELS)}")
 
 
 # What is bound here comes from elsewhere: a flag, or the rest of the config.
@@ -102,7 +97,7 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
         if not isinstance(stated.get(section, {}).get("name"), str):
             raise ConfigError(f"config.{section}.name is missing: it says which {section} to use")
     name = stated["model"]["name"]
-    _check_model(name)
+    models.check_name(name)
     options = {key: value for key, value in stated.items() if key not in sections}
     unknown = options.keys() - defaults(Options).keys()
     if unknown:

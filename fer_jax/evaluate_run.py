@@ -15,6 +15,7 @@ from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
 from fer_jax.evaluate import Scores, evaluate, prepare
+from fer_jax.record import count_test_read
 from fer_jax.resume import CONFIG_FILE, check_same_run, read_run, template, verify_logits, verify_scores
 from fer_jax.writers import say, say_stand_in
 
@@ -50,7 +51,8 @@ def evaluate_run(
     stated, record = _read_run(folder)
     run = build(resolve(ml_collections.ConfigDict(stated)), data_dir)
     say_stand_in(run.dataset)
-    check_same_run(folder, json.loads(resolve(config).to_json()) if config else stated, run.dataset, record)
+    wanted = json.loads(resolve(config).to_json()) if config else stated
+    check_same_run(folder, stated, record, wanted, run.dataset)
     split = split or run.splits.watched_name
     examples = _split(run, split)
     if not (folder / FOLDER).is_dir():
@@ -60,7 +62,7 @@ def evaluate_run(
     verify_logits(run, restored)
     scores = evaluate(run.programs, restored.arrays["state"], prepare(examples, run.mesh))
     if split == "test":
-        record["test_reads"] += 1
+        count_test_read(record, split)
         provenance.write_json(folder / provenance.FILE, record)
     verify_scores(restored, scores, split, len(examples))
     say(f"step {restored.step}: {split}_loss: {scores.loss!r} - {split}_accuracy: {scores.accuracy!r}")

@@ -46,15 +46,27 @@ def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | Non
     return found[0], found[1]
 
 
-def check_same_run(workdir: Path, stated: Mapping[str, Any], dataset: DataSet, record: Mapping[str, Any]) -> None:
+def check_same_run(
+    workdir: Path,
+    old: Mapping[str, Any] | None,
+    record: Mapping[str, Any],
+    stated: Mapping[str, Any],
+    dataset: DataSet,
+) -> None:
     """Checks that a config and data go on with the run in `workdir`.
 
     Allowed to differ: `checkpoint.*`, and more `epochs` where no schedule depends on their number.
 
+    Args:
+      workdir: the run's folder, for the message.
+      old: its config and
+      record: its record, as `read_run` gives them.
+      stated: the resolved config to go on with.
+      dataset: the data found now.
+
     Raises:
       ConfigError: anything else differs; the sentence names the keys.
     """
-    old, _ = read_run(workdir)
     if old is not None:
         changed = [key for key in differences(old, stated) if not key.startswith("checkpoint.")]
         if stated["epochs"] > old["epochs"] and stated["optim"]["schedule"] not in SCHEDULES_THAT_NEED_EPOCHS:

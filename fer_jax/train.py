@@ -75,9 +75,9 @@ def train(
     folder = Path(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
     say_stand_in(run.dataset)
-    _, record = read_run(folder)
+    old, record = read_run(folder)
     if record is not None:
-        check_same_run(folder, stated, run.dataset, record)
+        check_same_run(folder, old, record, stated, run.dataset)
     if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
         say(f"{folder} is finished; nothing was trained.")
     else:

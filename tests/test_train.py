@@ -46,6 +46,12 @@ def numbers(workdir):
     ]
 
 
+def assert_same_end(config, workdir, other):
+    """Two runs of a config have the same epochs and end with the same arrays, to the bit."""
+    assert numbers(workdir) == numbers(other)
+    jax.tree.map(np.testing.assert_array_equal, last_arrays(config, workdir), last_arrays(config, other))
+
+
 def test_a_run_leaves_what_the_readme_lists(tiny_config, tmp_path):
     record = run(tiny_config, tmp_path / "run")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
@@ -85,12 +91,7 @@ def test_more_epochs_go_on_and_end_like_a_run_of_that_length(tiny_config, tmp_pa
     tiny_config.epochs = 3
     run(tiny_config, tmp_path / "grown")
     run(tiny_config, tmp_path / "straight")
-    assert numbers(tmp_path / "grown") == numbers(tmp_path / "straight")
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        last_arrays(tiny_config, tmp_path / "grown"),
-        last_arrays(tiny_config, tmp_path / "straight"),
-    )
+    assert_same_end(tiny_config, tmp_path / "grown", tmp_path / "straight")
 
 
 class Killed(BaseException):
@@ -119,12 +120,7 @@ def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, monkeypatch, kil
     monkeypatch.setattr(train, "calls", real_calls)
     record = run(tiny_config, tmp_path / "killed")
     assert record["finished"]
-    assert numbers(tmp_path / "killed") == numbers(tmp_path / "straight")
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        last_arrays(tiny_config, tmp_path / "killed"),
-        last_arrays(tiny_config, tmp_path / "straight"),
-    )
+    assert_same_end(tiny_config, tmp_path / "killed", tmp_path / "straight")
     straight = json.loads((tmp_path / "straight" / "run.json").read_text())
     assert record["best"] == straight["best"] and record["last"] == straight["last"]
 
@@ -134,12 +130,7 @@ def test_where_an_epoch_is_cut_changes_no_bit(tiny_config, tmp_path, steps_per_c
     run(tiny_config, tmp_path / "default")
     tiny_config.steps_per_call = steps_per_call
     run(tiny_config, tmp_path / "cut")
-    assert numbers(tmp_path / "cut") == numbers(tmp_path / "default")
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        last_arrays(tiny_config, tmp_path / "cut"),
-        last_arrays(tiny_config, tmp_path / "default"),
-    )
+    assert_same_end(tiny_config, tmp_path / "cut", tmp_path / "default")
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(tiny_config, tmp_path, monkeypatch):
@@ -160,12 +151,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tiny_config, tmp_path, monkey
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.setattr(train, "calls", real_calls)
     run(tiny_config, tmp_path / "stopped")
-    assert numbers(tmp_path / "stopped") == numbers(tmp_path / "straight")
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        last_arrays(tiny_config, tmp_path / "stopped"),
-        last_arrays(tiny_config, tmp_path / "straight"),
-    )
+    assert_same_end(tiny_config, tmp_path / "stopped", tmp_path / "straight")
 
 
 def test_the_clean_protocol_reads_the_test_split_for_two_states_only(tiny_config, tmp_path):

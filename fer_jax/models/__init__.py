@@ -9,12 +9,18 @@ from fer_jax.errors import ConfigError, did_you_mean
 from fer_jax.models import mnist
 from fer_jax.models.network import Network
 
-__all__ = ["MODELS", "Network", "create"]
+__all__ = ["MODELS", "Network", "check_name", "create"]
 
 MODELS: dict[str, Callable[..., Any]] = {
     name: partial(mnist.MnistNobias if name == "mnist_nobias" else mnist.MnistNet, table=table)
     for name, table in mnist.TABLES.items()
 }
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError unless there is a network called `name`."""
+    if name not in MODELS:
+        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, MODELS)}")
 
 
 def create(*, name: str, **fields: Any) -> Network:
@@ -23,7 +29,6 @@ def create(*, name: str, **fields: Any) -> Network:
     Raises:
       ConfigError: the name or a field is unknown, or a value is out of its range.
     """
-    if name not in MODELS:
-        raise ConfigError(f"config.model.name: no network '{name}'; {did_you_mean(name, MODELS)}")
+    check_name(name)
     check_keywords("model", MODELS[name], fields)
     return MODELS[name](**fields)
