@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,10 +172,13 @@ class Checkpoints:
 def _quiet_closed_loops() -> Iterator[None]:
     """Drops the traceback that each write still under way prints when a save has failed.
 
-    TensorStore's threads print it when they come to report to an event loop that Orbax has closed. Some come late, so
-    after a failure it stays this way.
+    TensorStore's threads print it when they come to report to an event loop that Orbax has closed, and Python warns of
+    the writes that never began. Some come late, so after a failure it stays this way.
     """
     previous = sys.unraisablehook
+    filters = contextlib.ExitStack()
+    filters.enter_context(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
     def hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
@@ -183,6 +187,7 @@ def _quiet_closed_loops() -> Iterator[None]:
     sys.unraisablehook = hook
     yield
     sys.unraisablehook = previous
+    filters.close()
 
 
 def _rank(metrics: Mapping[str, float]) -> float:

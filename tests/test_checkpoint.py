@@ -1,6 +1,7 @@
 """Which checkpoints are kept, and that a damaged one is never loaded."""
 
 import contextlib
+import gc
 import json
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fer_jax import checkpoint
 from fer_jax.checkpoint import Checkpoints, digest
 from fer_jax.errors import CheckpointError, ConfigError
 
@@ -150,3 +152,15 @@ def test_the_digest_sees_values_names_shapes_and_types():
 def test_numbers_out_of_range_are_refused(tmp_path, keyword):
     with pytest.raises(ConfigError, match=f"config.checkpoint.{keyword} must be at least 1"):
         Checkpoints(tmp_path, **{keyword: 0})
+
+
+def test_writes_that_never_began_when_a_save_failed_leave_no_warning(recwarn):
+    async def write():
+        pass
+
+    with pytest.raises(OSError, match="full"), checkpoint._quiet_closed_loops():
+        write()
+        raise OSError("full")
+    write()
+    gc.collect()
+    assert not recwarn.list
