@@ -34,7 +34,8 @@ class _Info(tfds.core.DatasetInfo):
 class ImageArrays(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes a `DataSet` as ArrayRecord files.
 
-    A record has 'images', uint8 [n, H, W, C], and 'labels', int32 [n], with n <= 1,000, in the order of the split.
+    A record has 'images', uint8 [n, H, W, C], 'labels', int32 [n], and the extras by their names, with n <= 1,000, in
+    the order of the split.
 
     Args:
       data: the data set; its name becomes the builder's.
@@ -49,17 +50,14 @@ class ImageArrays(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = next(iter(self._data.splits.values())).images.shape[1:]
-        # Without an encoding, TFDS writes each byte as a 64-bit integer, ten times slower.
-        encoding = tfds.features.Encoding.BYTES
+        splits = list(self._data.splits.values())
+        if any(split.extras.keys() != splits[0].extras.keys() for split in splits):
+            raise ValueError("its splits carry different extras")
         return _Info(
             builder=self,
             disable_shuffling=True,
             features=tfds.features.FeaturesDict(
-                {
-                    "images": tfds.features.Tensor(shape=(None, *shape), dtype=np.uint8, encoding=encoding),
-                    "labels": tfds.features.Tensor(shape=(None,), dtype=np.int32, encoding=encoding),
-                }
+                {name: _feature(values) for name, values in _columns(splits[0]).items()}
             ),
             metadata=tfds.core.MetadataDict(
                 name=self._data.name,
@@ -74,8 +72,22 @@ class ImageArrays(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         for start in range(0, len(split), _BLOCK):
-            block = split[start : start + _BLOCK]
-            yield start, {"images": block.images, "labels": block.labels}
+            yield start, _columns(split[start : start + _BLOCK])
+
+
+def _columns(split: Split) -> dict[str, np.ndarray]:
+    """What a record holds of a split, by name; TFDS takes text as objects only."""
+    columns = {"images": split.images, "labels": split.labels, **split.extras}
+    return {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in columns.items()}
+
+
+def _feature(values: np.ndarray) -> tfds.features.Tensor:
+    if values.dtype == object:
+        return tfds.features.Tensor(shape=(None, *values.shape[1:]), dtype=np.str_)
+    # Without an encoding, TFDS writes each byte as a 64-bit integer, ten times slower.
+    return tfds.features.Tensor(
+        shape=(None, *values.shape[1:]), dtype=values.dtype, encoding=tfds.features.Encoding.BYTES
+    )
 
 
 def write(data: DataSet, directory: Path) -> None:
@@ -106,7 +118,7 @@ def write(data: DataSet, directory: Path) -> None:
 
 
 def read(directory: Path) -> DataSet:
-    """Reads a prepared copy into host memory, and checks every pixel and label against its fingerprint.
+    """Reads a prepared copy into host memory, and checks every pixel, label and extra against its fingerprint.
 
     Raises:
       DataError: if it is damaged or is not one of ours.
@@ -135,11 +147,14 @@ def recorded_fingerprint(directory: Path) -> str:
 
 def _read_split(records: Sequence[Any]) -> Split:
     blocks = [records[i] for i in range(len(records))]
-    images = np.concatenate([block["images"] for block in blocks])
-    labels = np.concatenate([block["labels"] for block in blocks])
-    if images.ndim != 4 or len(images) != len(labels):
-        raise ValueError(f"images {images.shape} and labels {labels.shape} do not belong together")
-    return Split(images, labels)
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    for name, values in columns.items():
+        if values.dtype.kind in "OS":  # Text comes back as the bytes of each string.
+            columns[name] = np.array([value.decode() for value in values])
+    images, labels = columns.pop("images"), columns.pop("labels")
+    if images.ndim != 4 or any(len(values) != len(images) for values in (labels, *columns.values())):
+        raise ValueError(f"images {images.shape}, labels {labels.shape} and extras do not belong together")
+    return Split(images, labels, columns)
 
 
 def _first_line(error: Exception) -> str:
