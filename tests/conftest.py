@@ -49,6 +49,24 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def real_fer2013() -> Path:
+    """The folder with the real data sets, FER2013 among them; the test is skipped where it is not."""
+    folder = os.environ.get("FER_JAX_DATA", "")
+    if not (Path(folder) / "fer2013").is_dir():
+        pytest.skip("needs real FER2013: set FER_JAX_DATA to a folder that holds fer2013/")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def real_facial_expressions() -> Path:
+    """The folder with the real data sets, facial_expressions among them; the test is skipped where it is not."""
+    folder = os.environ.get("FER_JAX_DATA", "")
+    if not (Path(folder) / "facial_expressions").is_dir():
+        pytest.skip("needs real facial_expressions: set FER_JAX_DATA to a folder that holds facial_expressions/")
+    return Path(folder)
+
+
 TINY_TABLE = (mnist.block(4, kernel=5, pool=True), mnist.logits(kernel=12))
 """A network that compiles in a second: convolution, BatchNorm, Dropout, pooling, logits."""
 

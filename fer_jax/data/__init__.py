@@ -1,23 +1,29 @@
 """Data sets by name, and the splits that a protocol makes of one."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fer_jax.config import check_at_least, check_choice
-from fer_jax.data import digits, mnist
+from fer_jax.data import digits, facial_expressions, fer2013, folder, index_lists, mnist, synthetic_faces
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.download import UnavailableError
-from fer_jax.errors import DataError
+from fer_jax.errors import ConfigError, DataError
 
 __all__ = ["DataSet", "ProtocolSplits", "Split", "load", "protocol_splits"]
 
-LOADERS: dict[str, Callable[[str], DataSet]] = {
+# Each takes those of `load`'s options that mean something to it, under the same names.
+LOADERS: dict[str, Callable[..., DataSet]] = {
     "digits": digits.load,
+    "facial_expressions": facial_expressions.load,
+    "fer2013": fer2013.load,
+    "folder": folder.load,
     "mnist": mnist.load,
+    "synthetic_faces": synthetic_faces.load,
 }
 # Those that need neither files nor a network.
-EMBEDDED = ("digits",)
+EMBEDDED = ("digits", "synthetic_faces")
 PROTOCOLS = ("seed", "clean")
 
 
@@ -37,35 +43,70 @@ class ProtocolSplits(NamedTuple):
     test: Split
 
 
-def load(*, name: str, fallback: str = "", limit: int = 0, data_dir: str = "") -> DataSet:
+def load(
+    *,
+    name: str,
+    fallback: str = "",
+    limit: int = 0,
+    fold: int = 0,
+    split_by: str = "person",
+    path: str = "",
+    exclude: str = "",
+    image_shape: tuple[int, int, int] = (48, 48, 1),
+    data_dir: str = "",
+) -> DataSet:
     """Loads a data set into host memory.
 
     Args:
-      name: 'mnist' or 'digits'.
-      fallback: an embedded data set ('digits') to use if `name` can be neither found nor downloaded; '' for none. A
-        damaged data set is an error all the same.
+      name: 'mnist', 'fer2013', 'facial_expressions', 'folder', or an embedded data set: 'digits', 'synthetic_faces'.
+      fallback: an embedded data set to use if `name` can be neither found nor downloaded; '' for none. A damaged data
+        set is an error all the same.
       limit: how many examples of every split `protocol_splits` is to keep; 0 for all. Only checked here.
-      data_dir: the one folder to look in; '' for the usual places, which are described in the data set's module. It
-        makes no difference to an embedded data set.
+      fold: which fifth of 'facial_expressions' is the test split, 0..4.
+      split_by: 'person' or 'image': what the folds of 'facial_expressions' keep together.
+      path: the folder of pictures of 'folder'.
+      exclude: a file of examples to leave out, as written by the audit; '' for none. From a fallback nothing is left
+        out.
+      image_shape: (height, width, channels) of the network, for data sets of pictures of any size.
+      data_dir: the one folder to look in; '' for the usual places, which are described in `places`. It makes no
+        difference to a data set that is not looked for.
 
     Returns:
       The whole data set. If it is the fallback, `stand_in_for` is `name`, and `source` ends with the reason.
 
     Raises:
-      ConfigError: if a name is unknown or the limit is negative.
-      DataError: if the data set is damaged, or cannot be had and there is no fallback.
+      ConfigError: if a name is unknown, the limit is negative, or an option says something that means nothing to the
+        data set.
+      DataError: if the data set is damaged, or cannot be had and there is no fallback; if the examples to exclude are
+        not those of this data set, or leave nothing.
     """
     check_choice("config.data.name", name, LOADERS)
     if fallback:
         check_choice("config.data.fallback", fallback, EMBEDDED)
     check_at_least("config.data.limit", limit, 0)
+    chosen = {"fold": fold, "split_by": split_by, "path": path}
+    taken = inspect.signature(LOADERS[name]).parameters
+    for option, value in chosen.items():
+        if option not in taken and value != inspect.signature(load).parameters[option].default:
+            raise ConfigError(
+                f"config.data.{option} = {value!r} means nothing to config.data.name = '{name}': leave it out, or "
+                "choose another data set"
+            )
+    options = {**chosen, "image_shape": image_shape, "data_dir": data_dir}
     try:
-        return LOADERS[name](data_dir)
+        data = _load(name, options)
     except UnavailableError as error:
         if not fallback:
             raise
-        stand_in = LOADERS[fallback]("")
+        stand_in = _load(fallback, {"image_shape": image_shape})
         return replace(stand_in, stand_in_for=name, source=f"{stand_in.source}, because {error}")
+    return index_lists.exclude(data, exclude) if exclude else data
+
+
+def _load(name: str, options: dict[str, Any]) -> DataSet:
+    """Calls a loader with those of the options that it takes."""
+    taken = inspect.signature(LOADERS[name]).parameters
+    return LOADERS[name](**{option: value for option, value in options.items() if option in taken})
 
 
 def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSplits:

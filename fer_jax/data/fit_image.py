@@ -1,0 +1,115 @@
+"""The only way from a picture, of any size and kind, to the uint8 input of a network."""
+
+import contextlib
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fer_jax.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""The endings by which a folder's pictures are known, in lower case."""
+
+# Pillow knows more, some of which run other programs (EPS starts Ghostscript).
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_SMALLEST_SIDE = 8
+_SIXTEEN_BITS = 65535
+
+
+def fit_image(
+    source: str | Path | bytes | Image.Image, image_shape: tuple[int, int, int], name: str = ""
+) -> np.ndarray:
+    """Fits a picture to a network: turned upright, gray or RGB, cut to the middle, scaled.
+
+    It is turned as its EXIF says; what is transparent shows white behind it; 16-bit samples are scaled to 8 bits;
+    colour becomes gray by ITU-R 601 luma, gray becomes three equal channels; the largest middle part with the network's
+    aspect is scaled with Lanczos. A picture that has the size and the channels already keeps its bytes. Of several
+    frames the first is used.
+
+    Args:
+      source: a file, the bytes of one, or a picture that Pillow has opened.
+      image_shape: (height, width, channels), with 1 or 3 channels.
+      name: what errors call the picture; '' for its path.
+
+    Returns:
+      uint8 [H, W, C].
+
+    Raises:
+      DataError: naming the picture, if it is none, is damaged, has more pixels than Pillow takes to be harmless (some
+        89 million), or fewer than 8 pixels on a side (fewer than the network's, for smaller networks): nothing can be
+        seen in it, and scaled up it would be answered like any other.
+    """
+    height, width, channels = image_shape
+    mode = {1: "L", 3: "RGB"}[channels]
+    if not name:
+        name = str(source) if isinstance(source, str | Path) else getattr(source, "filename", "") or "the picture"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of harmless faults, such as an EXIF entry that cannot be read.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with _opened(source, name) as image:
+                smallest = min(_SMALLEST_SIDE, height, width)
+                if min(image.size) < smallest:
+                    raise DataError(
+                        f"{name} is {image.width}x{image.height} pixels: a picture needs {smallest} on each side"
+                    )
+                fitted = ImageOps.fit(_plain(image, name, mode), (width, height), Image.Resampling.LANCZOS)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"{name} has more pixels than the {Image.MAX_IMAGE_PIXELS} that are read: scale it down first"
+            ) from error
+        except UnidentifiedImageError as error:
+            raise DataError(f"{name} is not a picture ({', '.join(_FORMATS)}): get it again, or remove it") from error
+        except DataError:
+            raise
+        except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(
+                f"{name} cannot be decoded ({reason}), so it is damaged, truncated or of a rare kind: get it again, or "
+                "remove it"
+            ) from error
+    return np.asarray(fitted, np.uint8).reshape(image_shape)
+
+
+def _opened(source: str | Path | bytes | Image.Image, name: str) -> contextlib.AbstractContextManager[Image.Image]:
+    """The picture, of which only the header has been read."""
+    if isinstance(source, Image.Image):
+        return contextlib.nullcontext(source)  # The caller opened it and is to close it.
+    if not isinstance(source, bytes):
+        try:
+            source = Path(os.path.expanduser(source)).read_bytes()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{name} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if not source:
+        raise DataError(f"{name} is empty: get it again, or remove it")
+    return Image.open(io.BytesIO(source), formats=_FORMATS)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF that cannot be read says nothing: viewers show such a picture as it is stored.
+        return image
+
+
+def _plain(image: Image.Image, name: str, mode: str) -> Image.Image:
+    """The picture upright, in 'L' or 'RGB'."""
+    sixteen_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    image = _upright(image)
+    if sixteen_bits:
+        values = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((values * 255 + _SIXTEEN_BITS // 2) // _SIXTEEN_BITS).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise DataError(f"{name} has 32-bit samples, whose white is not known: save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode not in ("1", "L", "RGB"):
+        # Pillow turns some modes into RGB only, and palettes into gray less exactly.
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
