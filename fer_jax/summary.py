@@ -2,7 +2,7 @@
 
 Multiply-adds are for one image at inference, one for each product that is summed: a convolution has out_height *
 out_width * kernel * kernel * in * out, a dense layer in * out, BatchNorm one for each value (its scale and offset).
-Biases, activations, maxima and the scaling of the pixels are not counted.
+Biases, activations, maxima, means and the scaling of the pixels are not counted.
 
 The receptive field is the side, in pixels of the input, of the square that one output element depends on. It is the
 theoretical value: a 'SAME' convolution may see past the border of the image, and then it is larger than the image.
@@ -18,7 +18,8 @@ from fer_jax.models.trace import LayerCall, Model, trace
 # The kinds of layer that are known here. In these an output element depends on one element of the input (at inference).
 _ELEMENTWISE = {"BatchNorm", "Dropout", "Flatten"}
 _HAS_KERNEL = {"Conv", "Dense"}
-_FREE = {"Dropout", "Flatten", "MaxPool"}
+_HALVES = {"MaxPool", "SpaceToDepth"}
+_FREE = {"Dropout", "Flatten", "GlobalAveragePool", *_HALVES}
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,15 @@ def _size(shapes: dict[str, tuple[int, ...]]) -> int:
 
 def _see(call: LayerCall, field: int | None, step: int, side: int) -> tuple[int | None, int]:
     """The receptive field and the step behind a layer, from those before it; `side` is the image's longer one."""
-    if call.kind == "Dense" and len(call.input_shape) == 1:
-        return side, step  # flattened or averaged: it sees the whole image, whatever came before
+    if call.kind == "GlobalAveragePool" or (call.kind == "Dense" and len(call.input_shape) == 1):
+        return side, step  # averaged or flattened: it sees the whole image, whatever came before
     if field is None:
         return None, step
     if call.kind in _HAS_KERNEL:
         # A Dense that still has pixels is a convolution with a kernel of 1 x 1.
         kernel = call.params["kernel"][0] if call.kind == "Conv" else 1
         return field + (kernel - 1) * step, step
-    if call.kind == "MaxPool":
+    if call.kind in _HALVES:
         return field + step, 2 * step
     return (field if call.kind in _ELEMENTWISE else None), step
 

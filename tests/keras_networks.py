@@ -1,8 +1,9 @@
-"""The eight MNIST networks in Keras 3, line by line the code of the documents 001 and 003.
+"""The seed documents' networks in Keras 3: the code of 000 and 001 line by line, the tables and words of 002 to 004.
 
-They share nothing with our tables, so that a slip there is seen. Three things differ from the documents' lines: their
-dropout rate is an argument, `Convolution2D(12, 3, 3)` of Keras 1 reads `Convolution2D(12, (3, 3))`, and the input is
-uint8, scaled outside. Document 003 has no code, only the table; its comments are the rows' parameter counts.
+They share nothing with our tables, so that a slip there is seen. Four things differ from the documents' lines: their
+dropout rate is an argument, `Convolution2D(12, 3, 3)` of Keras 1 reads `Convolution2D(12, (3, 3))`, the last softmax is
+a layer of its own, and the input is uint8, scaled outside. Documents 002 and 003 have no code, only the table; the
+comments are the rows' parameter counts. Document 004 lists its layers in words.
 """
 
 import atexit
@@ -18,7 +19,7 @@ import keras as keras
 import numpy as np
 import pytest
 from keras import Input, Sequential
-from keras.layers import Activation, BatchNormalization, Convolution2D, Dropout, Flatten, MaxPooling2D
+from keras.layers import Activation, BatchNormalization, Convolution2D, Dense, Dropout, Flatten, MaxPooling2D
 
 atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
 
@@ -282,6 +283,108 @@ def mnist_nobias(rate):
     return model
 
 
+def fer2013_vgg(rate):
+    model = Sequential([Input((48, 48, 1))])
+
+    model.add(Convolution2D(filters=64, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=64, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(MaxPooling2D(pool_size=(2, 2), strides=(2, 2), padding="same"))
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(filters=128, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=128, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(MaxPooling2D(pool_size=(2, 2), strides=(2, 2), padding="same"))
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(filters=256, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=256, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=256, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(MaxPooling2D(pool_size=(2, 2), strides=(2, 2), padding="same"))
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(filters=512, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=512, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(Convolution2D(filters=512, kernel_size=(3, 3), padding="same", activation="relu"))
+    model.add(BatchNormalization())
+    model.add(MaxPooling2D(pool_size=(2, 2), strides=(2, 2), padding="same"))
+    model.add(Dropout(rate))
+
+    model.add(Flatten())
+    model.add(Dense(units=1024, activation="relu"))
+    model.add(Dropout(rate))
+    model.add(Dense(units=1024, activation="relu"))
+    model.add(Dropout(rate))
+
+    model.add(Dense(units=7))
+    model.add(Activation("softmax"))
+    return model
+
+
+def fer2013_cnn(rate):
+    model = Sequential([Input((48, 48, 1))])
+    model.add(Convolution2D(64, (3, 3), activation="relu"))  # 640
+    model.add(Convolution2D(64, (3, 3), activation="relu", padding="same"))  # 36928
+    model.add(BatchNormalization())  # 256
+    model.add(MaxPooling2D(pool_size=(2, 2)))  # 23
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(128, (3, 3), activation="relu", padding="same"))  # 73856
+    model.add(BatchNormalization())  # 512
+    model.add(Convolution2D(128, (3, 3), activation="relu", padding="same"))  # 147584
+    model.add(BatchNormalization())  # 512
+    model.add(MaxPooling2D(pool_size=(2, 2)))  # 11
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(256, (3, 3), activation="relu", padding="same"))  # 295168
+    model.add(BatchNormalization())  # 1024
+    model.add(Convolution2D(256, (3, 3), activation="relu", padding="same"))  # 590080
+    model.add(BatchNormalization())  # 1024
+    model.add(MaxPooling2D(pool_size=(2, 2)))  # 5
+    model.add(Dropout(rate))
+
+    model.add(Convolution2D(512, (3, 3), activation="relu", padding="same"))  # 1180160
+    model.add(BatchNormalization())  # 2048
+    model.add(Convolution2D(512, (3, 3), activation="relu", padding="same"))  # 2359808
+    model.add(BatchNormalization())  # 2048
+    model.add(MaxPooling2D(pool_size=(2, 2)))  # 2
+    model.add(Dropout(rate))
+
+    model.add(Flatten())  # 2048
+    model.add(Dense(512, activation="relu"))  # 1049088
+    model.add(Dropout(rate))
+    model.add(Dense(256, activation="relu"))  # 131328
+    model.add(Dropout(rate))
+    model.add(Dense(128, activation="relu"))  # 32896
+    model.add(Dropout(rate))
+    model.add(Dense(7))  # 903
+    model.add(Activation("softmax"))
+    return model
+
+
+def facial_expressions(rate):
+    model = Sequential([Input((48, 48, 1))])
+    model.add(Convolution2D(16, (3, 3), activation="relu"))
+    model.add(MaxPooling2D(pool_size=(2, 2)))
+    model.add(Convolution2D(32, (3, 3), activation="relu"))
+    model.add(MaxPooling2D(pool_size=(2, 2)))
+    model.add(Convolution2D(64, (3, 3), activation="relu"))
+    model.add(MaxPooling2D(pool_size=(2, 2)))
+    model.add(Flatten())
+    model.add(Dense(1024, activation="relu"))
+    model.add(Dense(8))
+    model.add(Activation("softmax"))
+    return model
+
+
 NETWORKS = {
     network.__name__: network
     for network in (
@@ -293,6 +396,9 @@ NETWORKS = {
         mnist_16k,
         mnist_11k,
         mnist_nobias,
+        fer2013_vgg,
+        fer2013_cnn,
+        facial_expressions,
     )
 }
 

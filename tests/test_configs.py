@@ -18,11 +18,13 @@ from fer_jax.data.pipeline import eval_order
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import on_device
 from fer_jax.metrics import Progress, example_count, means
+from fer_jax.programs import make_programs
 from fer_jax.sharding import make_mesh, replicated
-from fer_jax.steps import TrainState, make_programs
+from fer_jax.steps import TrainState
 from fer_jax.summary import check_budget
 
 ROOT = Path(__file__).parent.parent
+SECTIONS = ("data", "augment", "loss", "optim", "checkpoint")
 FILES = sorted((ROOT / "configs").glob("*.py"))
 
 
@@ -39,6 +41,23 @@ class Seed(NamedTuple):
     use_bias: bool = True
     schedule: str = "constant"
     decay_rate: float = 0.0
+    protocol: str = "seed"
+    data: tuple[str, str] = ("mnist", "digits")
+    face_model: dict[str, float] | None = None
+
+    def model(self) -> dict[str, float | bool]:
+        """The fields of the network beside its name and float type."""
+        if self.face_model is None:
+            return {"dropout": self.dropout, "use_bias": self.use_bias, "batch_norm": True}
+        return {"image_side": 48, **self.face_model}
+
+
+def face_seed(counts, learning_rate, epochs, data, **model):
+    """A recipe for faces: no document states a batch size, and the splits are the data set's own."""
+    return Seed(
+        *(counts, "adam", learning_rate, 128, counts[0]),
+        **{"epochs": epochs, "protocol": "clean", "data": data, "face_model": model},
+    )
 
 
 SEEDS = {
@@ -54,6 +73,15 @@ SEEDS = {
         *((14_568, 14_292, 276), "adam", 0.003, 128, 15_000),
         **{"epochs": 18, "dropout": 0.2, "use_bias": False, "schedule": "inverse_time", "decay_rate": 0.319},
     ),
+    "fer2013_vgg": face_seed(
+        *((13_421_255, 13_415_879, 5_376), 0.001, 100, ("fer2013", "synthetic_faces")),
+        **{"num_classes": 7, "dropout": 0.4, "dense_dropout": 0.5, "batch_norm": True},
+    ),
+    "fer2013_cnn": face_seed(
+        *((5_905_863, 5_902_151, 3_712), 0.001, 100, ("fer2013", "synthetic_faces")),
+        **{"num_classes": 7, "dropout": 0.5, "dense_dropout": 0.4, "last_dropout": 0.5, "batch_norm": True},
+    ),
+    "facial_expressions": face_seed((1_081_096, 1_081_096, 0), 0.01, 30, ("facial_expressions", ""), num_classes=8),
 }
 
 
@@ -83,8 +111,7 @@ def test_a_config_is_whole_and_locked(path):
     assert json.loads(config.to_json_best_effort()) == json.loads(resolve(config).to_json())
     options = {key: value for key, value in config.to_dict().items() if not isinstance(value, dict)}
     check_keywords("", Options, options)
-    sections = {"model", "data", "optim", "checkpoint"}
-    assert {key for key, value in config.to_dict().items() if isinstance(value, dict)} == sections
+    assert {key for key, value in config.to_dict().items() if isinstance(value, dict)} == {"model", *SECTIONS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -94,8 +121,8 @@ def test_a_misspelt_assignment_to_a_config_raises(path):
         config.epcohs = 3
     with pytest.raises(AttributeError, match="learning_rate"):
         config.optim.learning_rat = 0.1
-    with pytest.raises(AttributeError, match="dropout"):
-        config.model.dropuot = 0.1
+    with pytest.raises(AttributeError, match="dtype"):
+        config.model.dtpye = "float32"
     with pytest.raises(TypeError):
         config.epochs = "three"
 
@@ -119,17 +146,22 @@ def test_two_readings_of_a_config_share_nothing(path):
 def test_a_config_has_the_recipe_of_its_document(name):
     config, seed = config_of(name), SEEDS[name]
     assert (config.epochs, config.batch_size, config.max_params) == (seed.epochs, seed.batch_size, seed.max_params)
-    assert (config.seed, config.protocol, config.steps_per_call) == (0, "seed", 0)
-    assert config.optim.to_dict() == {
-        **{"name": seed.optimizer, "learning_rate": seed.learning_rate, "momentum": 0.0},
-        **{"schedule": seed.schedule, "decay_rate": seed.decay_rate},
+    assert (config.seed, config.protocol, config.steps_per_call) == (0, seed.protocol, 0)
+    assert config.model.to_dict() == {"name": name, "dtype": "float32", **seed.model()}
+    recipe = {
+        "optim": {
+            **{"name": seed.optimizer, "learning_rate": seed.learning_rate},
+            **{"schedule": seed.schedule, "decay_rate": seed.decay_rate},
+        },
+        "data": {"name": seed.data[0], "fallback": seed.data[1]},
     }
-    assert config.model.to_dict() == {
-        **{"name": name, "dropout": seed.dropout, "use_bias": seed.use_bias},
-        **{"batch_norm": True, "dtype": "float32"},
-    }
-    assert config.data.to_dict() == {"name": "mnist", "fallback": "digits", "limit": 0}
+    # Whatever else there is stands at its default, which is off.
+    default = default_config(name, seed.data[0])
+    for section in SECTIONS:
+        assert config[section].to_dict() == {**default[section].to_dict(), **recipe.get(section, {})}
+    assert config.optim.momentum == config.data.limit == 0
     assert config.checkpoint.to_dict() == {"every_epochs": 1, "every_steps": 0, "keep": 2}
+    assert (config.sampling, config.ema_decay, config.select_by) == ("shuffle", 0.0, "accuracy")
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -143,7 +175,7 @@ def test_a_config_builds_the_network_that_was_counted(name):
 
 
 def some_state(tx, shapes):
-    """A state like `programs.init`'s, drawn in NumPy: compiling that for eight networks would take a minute."""
+    """A state like `programs.init`'s, drawn in NumPy: compiling that for every network would take a minute."""
     rng = np.random.RandomState(1)
     params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(np.float32), shapes.params)
     stats = jax.tree.map(lambda x: np.ones(x.shape, np.float32), shapes.batch_stats)
@@ -156,7 +188,7 @@ def test_a_config_takes_a_step(name):
     model, _ = build_model(config)
     rng = np.random.RandomState(0)
     images = rng.randint(0, 256, (count, *model.image_shape)).astype(np.uint8)
-    split = Split(images, rng.randint(0, 10, count).astype(np.int32))
+    split = Split(images, rng.randint(0, model.num_classes, count).astype(np.int32))
     mesh = make_mesh(1)
     tx = optim.create(**config.optim, steps_per_epoch=1, epochs=config.epochs).tx
     programs = make_programs(model, tx, mesh, image_shape=model.image_shape, examples=count, batch_size=count)

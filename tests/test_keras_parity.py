@@ -1,4 +1,4 @@
-"""Every MNIST network against Keras 3 itself, in float64 and with weights in which no leaf is trivial.
+"""Every seed network against Keras 3 itself, in float64 and with weights in which no leaf is trivial.
 
 Ours is what trains: `steps.train_step` with the chain of `optim.create`. Keras's is its own layers, losses, optimisers
 and training step. Differences are the largest of a leaf; a gradient's is relative to the leaf.
@@ -18,13 +18,14 @@ import pytest
 from keras_networks import NETWORKS, SGD, build, keras
 
 from fer_jax import models, optim, steps
+from fer_jax.config import defaults
 from fer_jax.models.keras_weights import from_keras, to_keras
 
 pytestmark = pytest.mark.filterwarnings("default")  # Keras's own code warns.
 
-IMAGE = (28, 28, 1)
 STEPS = 5
-PLACES = 8
+LARGE = {"fer2013_vgg", "fer2013_cnn"}
+FACES = {*LARGE, "facial_expressions"}
 SCHEDULED = {"mnist_15k", "mnist_nobias"}
 STEPS_PER_EPOCH = 2
 
@@ -68,37 +69,45 @@ def float64():
         yield
 
 
+def places(name):
+    """Images in a batch."""
+    return 3 if name in LARGE else 8
+
+
 @functools.cache
-def batches(count=PLACES):
+def batches(name, count=None):
     """`STEPS` batches: noise, half of the images with the wide black border of a digit's."""
-    rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, size=(STEPS, PLACES, *IMAGE), dtype=np.uint8)
-    inner = np.zeros(IMAGE, np.uint8)
-    inner[8:20, 8:20] = 1
+    rng, model, size = np.random.default_rng(1), models.create(name=name), (STEPS, places(name))
+    images = rng.integers(0, 256, size=(*size, *model.image_shape), dtype=np.uint8)
+    inner = np.zeros(model.image_shape, np.uint8)
+    inner[8:-8, 8:-8] = 1
     images[:, ::2] *= inner
-    labels = rng.integers(0, 10, size=(STEPS, PLACES)).astype(np.int32)
+    labels = rng.integers(0, model.num_classes, size=size).astype(np.int32)
     return images[:, :count], labels[:, :count]
 
 
 def learning_rates(name):
     if name in SGD:
         return [0.01] * STEPS
+    if name in FACES:
+        # A million weights that all move by 0.001 take the loss past 16, where Keras clips it (at 1e-7) and we do not.
+        return [1e-5] * STEPS
     if name in SCHEDULED:
         return [round(0.003 * 1 / (1 + 0.319 * (step // STEPS_PER_EPOCH)), 10) for step in range(STEPS)]
     return [0.003] * STEPS
 
 
-def in_keras(name, count=PLACES) -> tuple[Results, dict[str, np.ndarray]]:
+def in_keras(name, count=None) -> tuple[Results, dict[str, np.ndarray]]:
     """Keras's results on batches of `count` images, and the weights it began with."""
     model = build(name)
     start = model.get_weights()
     assert all(weight.dtype == "float64" for weight in model.weights)
-    x = pixels_in = keras.Input(IMAGE)
+    images, labels = batches(name, count)
+    x = pixels_in = keras.Input(images.shape[2:])
     for layer in model.layers:
         logits, x = x, layer(x)
     both = keras.Model(pixels_in, [logits, x])
-    images, labels = batches(count)
-    pixels, targets = images.astype(np.float64) / 255, np.eye(10)[labels]
+    pixels, targets = images.astype(np.float64) / 255, np.eye(logits.shape[-1])[labels]
 
     def loss_of(trainable, fixed):
         (logits, probabilities), moved = both.stateless_call(trainable, fixed, pixels[0], training=True)
@@ -111,12 +120,12 @@ def in_keras(name, count=PLACES) -> tuple[Results, dict[str, np.ndarray]]:
     ]
     (loss, (logits, training_logits, moved)), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(*values)
 
-    optimizer = keras.optimizers.SGD(0.01) if name in SGD else keras.optimizers.Adam(0.003)
+    optimizer = keras.optimizers.SGD(0.01) if name in SGD else keras.optimizers.Adam()
     model.compile(loss="categorical_crossentropy", optimizer=optimizer)
     weights = []
     for x, y, rate in zip(pixels, targets, learning_rates(name), strict=True):
         model.optimizer.learning_rate = rate
-        model.train_on_batch(x, y)
+        assert model.train_on_batch(x, y) < 15
         weights.append(named(model.weights, model.get_weights()))
     results = Results(
         np.asarray(logits),
@@ -145,7 +154,8 @@ class Program(NamedTuple):
 
 @functools.cache
 def program(name, dtype) -> Program:
-    model = models.create(name=name, dropout=0.0, dtype=dtype)
+    rates = [field for field in defaults(models.MODELS[name]) if field.endswith("dropout")]
+    model = models.create(name=name, **dict.fromkeys(rates, 0.0), dtype=dtype)
     config = {"name": "sgd" if name in SGD else "adam", "learning_rate": learning_rates(name)[0]}
     if name in SCHEDULED:
         config |= {"schedule": "inverse_time", "decay_rate": 0.319}
@@ -172,7 +182,7 @@ def program(name, dtype) -> Program:
 def beginning(name, dtype, start) -> steps.TrainState:
     """Our state at step 0 with the weights `start` of Keras."""
     model, tx, *_ = program(name, dtype)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *IMAGE), jnp.uint8))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *model.image_shape), jnp.uint8))
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
     variables = from_keras(model, shapes, list(start.values()))
     return steps.TrainState(
@@ -184,7 +194,7 @@ def beginning(name, dtype, start) -> steps.TrainState:
     )
 
 
-def in_fer_jax(name, start, count=PLACES) -> Results:
+def in_fer_jax(name, start, count=None) -> Results:
     """Our results in float64, with `count` images in a batch and noise in the other, masked places."""
     model, _, _, step = program(name, "float64")
     state = beginning(name, "float64", start)
@@ -192,9 +202,10 @@ def in_fer_jax(name, start, count=PLACES) -> Results:
     def as_keras(params, stats):
         return dict(zip(start, to_keras(model, {"params": params, "batch_stats": stats}), strict=True))
 
-    mask = np.arange(PLACES) < count
+    count = count or places(name)
+    mask = np.arange(places(name)) < count
     first, weights = None, []
-    for images, labels in zip(*batches(), strict=True):
+    for images, labels in zip(*batches(name), strict=True):
         (logits, training_logits, _), (state, loss) = step(state, images, labels, mask)
         weights.append(as_keras(state.params, state.batch_stats))
         if first is None:
@@ -210,8 +221,8 @@ def in_float32(name, start) -> Results:
     """Our results in float32, where gradients are not compared: one flipped ReLU costs 1e-2."""
     model, _, forward, _ = program(name, "float32")
     state = beginning(name, "float32", start)
-    images, labels = batches()
-    logits, training_logits, moved = forward(state, images[0], np.ones(PLACES, bool))
+    images, labels = batches(name)
+    logits, training_logits, moved = forward(state, images[0], np.ones(places(name), bool))
     assert training_logits.dtype == np.float32
     leaves = dict(zip(start, to_keras(model, {"params": state.params, "batch_stats": moved}), strict=True))
     return Results(
@@ -230,12 +241,17 @@ def seen_gradients() -> optax.GradientTransformation:
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def results(request) -> tuple[Results, Results, Results]:
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def results(name) -> tuple[Results, Results, Results]:
     """Of one network: ours in float64, Keras's in float64, ours in float32."""
-    name = request.param
     with quick_compilation():
         with float64():
-            theirs, start = in_keras(name)
+            with jax.numpy_rank_promotion("allow"):  # Keras's Dense adds a vector to a matrix.
+                theirs, start = in_keras(name)
             ours = in_fer_jax(name, start)
         return ours, theirs, in_float32(name, start)
 
@@ -258,19 +274,20 @@ def check(found, expected, tolerance, relative=False):
 def test_inference_logits(results):
     ours, theirs, ours_32 = results
     check({"logits": ours.logits}, {"logits": theirs.logits}, 1e-12)
-    check({"logits": ours_32.logits}, {"logits": theirs.logits}, 5e-6)
+    # That is for logits of order one; those of fer2013_vgg reach 7.
+    check({"logits": ours_32.logits}, {"logits": theirs.logits}, 5e-6 * max(1, np.abs(theirs.logits).max()))
 
 
-def test_training_logits(results):
+def test_training_logits(name, results):
     ours, theirs, ours_32 = results
     check({"logits": ours.training_logits}, {"logits": theirs.training_logits}, 1e-11)
-    check({"logits": ours_32.training_logits}, {"logits": theirs.training_logits}, 5e-5)
+    check({"logits": ours_32.training_logits}, {"logits": theirs.training_logits}, 3e-4 if name in LARGE else 5e-5)
 
 
-def test_loss(results):
+def test_loss(name, results):
     ours, theirs, ours_32 = results
     assert abs(ours.loss - theirs.loss) <= 1e-12
-    assert abs(ours_32.loss - theirs.loss) <= 5e-6
+    assert abs(ours_32.loss - theirs.loss) <= (1e-5 if name in LARGE else 5e-6)
 
 
 def test_moving_statistics(results):
@@ -285,10 +302,10 @@ def test_gradients(results):
     check(ours.gradients, theirs.gradients, 1e-10, relative=True)
 
 
-def test_weights_after_each_of_five_steps(results):
+def test_weights_after_each_of_five_steps(name, results):
     ours, theirs, _ = results
     for ours_then, theirs_then in zip(ours.weights, theirs.weights, strict=True):
-        check(ours_then, theirs_then, 1e-10)
+        check(ours_then, theirs_then, 1e-12 if name in FACES else 1e-10)
 
 
 def test_a_masked_batch_is_the_partial_batch_of_keras():

@@ -15,7 +15,7 @@ from keras_networks import NETWORKS, build, keras
 from fer_jax import models
 from fer_jax.errors import CheckpointError, UserError
 from fer_jax.models.keras_weights import from_keras, load, read, to_keras
-from fer_jax.models.layers import BatchNorm, Conv, Flatten
+from fer_jax.models.layers import BatchNorm, Conv, Dense, Flatten
 from fer_jax.models.network import Network
 
 pytestmark = pytest.mark.filterwarnings("default")  # Keras's own code warns, most of all when it saves.
@@ -53,7 +53,7 @@ class Deep(Small):
             x = BatchNorm()(x, jnp.ones(len(x), bool), train)
         x = Flatten()(x)
         for _ in range(12):
-            x = nn.Dense(4)(x)
+            x = Dense(4)(x)
         return x
 
 
@@ -112,7 +112,7 @@ def test_an_empty_collection_and_the_dtypes_stay():
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-@pytest.mark.parametrize("name", ["mnist_15k", "mnist_nobias", "mnist_10k"])
+@pytest.mark.parametrize("name", ["mnist_15k", "mnist_nobias", "mnist_10k", "facial_expressions"])
 def test_files_that_keras_writes(tmp_path, name, suffix):
     theirs, path = build(name, rate=0.1), tmp_path / f"model{suffix}"
     if name == "mnist_15k":  # A trained model's file holds the optimiser too.

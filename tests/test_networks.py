@@ -1,4 +1,4 @@
-"""The eight MNIST networks by their counts, and the layers that they are made of."""
+"""The networks of the seed documents by their counts, and the layers that they are made of."""
 
 import functools
 
@@ -9,7 +9,17 @@ import pytest
 from jax import lax
 
 from fer_jax import models
-from fer_jax.models.layers import BatchNorm, Conv, Dropout, MaxPool, matmul_convolution, native_convolution
+from fer_jax.errors import ConfigError
+from fer_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    GlobalAveragePool,
+    MaxPool,
+    matmul_convolution,
+    native_convolution,
+)
 
 # Trainable and other values, as the documents' tables have them.
 COUNTS = {
@@ -21,14 +31,20 @@ COUNTS = {
     "mnist_16k": (15_650, 308),
     "mnist_11k": (10_684, 160),
     "mnist_nobias": (14_292, 276),
+    "fer2013_vgg": (13_415_879, 5_376),
+    "fer2013_cnn": (5_902_151, 3_712),
+    "facial_expressions": (1_081_096, 0),
 }
+CLASSES = {"fer2013_vgg": 7, "fer2013_cnn": 7, "facial_expressions": 8}
+"""Ten elsewhere."""
 
 
 @functools.cache
 def shapes(name, batch=1):
     """The variables of a network and its logits, as shapes."""
-    images = jax.ShapeDtypeStruct((batch, 28, 28, 1), jnp.uint8)
-    logits, variables = jax.eval_shape(models.create(name=name).init_with_output, jax.random.key(0), images)
+    model = models.create(name=name)
+    images = jax.ShapeDtypeStruct((batch, *model.image_shape), jnp.uint8)
+    logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
     return variables, logits
 
 
@@ -45,9 +61,11 @@ def test_counts(name):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_ten_float32_logits_an_image(name):
+def test_float32_logits_of_every_class_an_image(name):
     _, logits = shapes(name, batch=3)
-    assert (logits.shape, logits.dtype) == ((3, 10), jnp.float32)
+    assert (logits.shape, logits.dtype) == ((3, CLASSES.get(name, 10)), jnp.float32)
+    model, side = models.create(name=name), 48 if name in CLASSES else 28
+    assert (model.image_shape, model.num_classes) == ((side, side, 1), CLASSES.get(name, 10))
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -55,8 +73,67 @@ def test_parameters_are_float32_whatever_is_computed_in(name):
     variables, _ = shapes(name)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     half = models.create(name=name, dtype="bfloat16")
-    logits = jax.eval_shape(half.apply, variables, jax.ShapeDtypeStruct((2, 28, 28, 1), jnp.uint8))
+    logits = jax.eval_shape(half.apply, variables, jax.ShapeDtypeStruct((2, *half.image_shape), jnp.uint8))
     assert logits.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    "name, side, flat", [("fer2013_vgg", 33, 9), ("fer2013_cnn", 34, 4), ("facial_expressions", 30, 4)]
+)
+def test_a_network_for_faces_takes_other_sides_and_classes(name, side, flat):
+    """A 'SAME' pooling rounds up (33, 17, 9, 5, 3), a 'VALID' one down."""
+    model = models.create(name=name, image_side=side, num_classes=5)
+    assert (model.image_shape, model.num_classes) == ((side, side, 1), 5)
+    images = jax.ShapeDtypeStruct((2, side, side, 1), jnp.uint8)
+    logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    assert logits.shape == (2, 5)
+    channels = variables["params"][sorted(k for k in variables["params"] if k.startswith("Conv"))[-1]]["bias"].size
+    assert variables["params"]["Dense_0"]["kernel"].shape[0] == flat * channels
+
+
+@pytest.mark.parametrize("name, least", [("fer2013_vgg", 1), ("fer2013_cnn", 18), ("facial_expressions", 22)])
+def test_an_image_that_a_network_for_faces_cannot_take(name, least):
+    smallest = models.create(name=name, image_side=least)
+    images = jax.ShapeDtypeStruct((2, *smallest.image_shape), jnp.uint8)
+    shapes = jax.eval_shape(smallest.init, jax.random.key(0), images)
+    assert min(shapes["params"]["Dense_0"]["kernel"].shape) > 0
+    for side in (least - 1, 0, -48):
+        with pytest.raises(
+            ConfigError, match=rf"config.model.image_side = {side} is too small: .*; take {least} or more"
+        ):
+            models.create(name=name, image_side=side)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_network_for_faces_has_two_classes_or_more(name):
+    with pytest.raises(ConfigError, match=r"config.model.num_classes must be at least 2, not 1"):
+        models.create(name=name, num_classes=1)
+
+
+@pytest.mark.parametrize("field", ["dropout", "dense_dropout", "last_dropout"])
+def test_the_rates_of_a_network_for_faces_are_below_one(field):
+    with pytest.raises(ConfigError, match=rf"config.model.{field} must be at least 0 and below 1, not 1.0"):
+        models.create(name="fer2013_cnn", **{field: 1.0})
+
+
+@pytest.mark.parametrize(
+    "name, rates", [("fer2013_vgg", [0.4] * 4 + [0.5] * 2), ("fer2013_cnn", [0.5] * 4 + [0.4, 0.4, 0.5])]
+)
+def test_dropout_rates_of_the_large_networks_in_order(name, rates, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Dropout, "__call__", lambda self, x, train: (seen.append(self.rate), x)[1])
+    model = models.create(name=name)
+    jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 48, 48, 1), jnp.uint8))
+    assert seen == rates
+
+
+@pytest.mark.parametrize("name", ["fer2013_vgg", "fer2013_cnn"])
+def test_batch_norm_can_be_taken_out(name):
+    model = models.create(name=name, batch_norm=False)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 48, 48, 1), jnp.uint8))
+    assert "batch_stats" not in variables
+    # Two of the four values a channel are trained.
+    assert count(variables) == sum(COUNTS[name]) - 2 * COUNTS[name][1]
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
@@ -177,17 +254,52 @@ def test_a_traced_dropout_rate_gives_the_same_mask():
         np.testing.assert_allclose(fixed, traced, rtol=1e-6)
 
 
-def reduce_window(x):
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-
-
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("height, width", [(4, 4), (5, 4), (4, 7), (9, 9), (2, 3)])
-def test_max_pool_is_that_of_reduce_window(height, width):
+def test_max_pool_is_that_of_reduce_window(height, width, padding):
+    def reduce_window(x):
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), padding)
+
     rng = np.random.default_rng(0)
     # Small whole numbers: most windows have equals, of which only one may get the gradient.
-    x = jnp.asarray(rng.integers(0, 3, size=(16, height, width, 3)), jnp.float32)
+    x = jnp.asarray(rng.integers(-3, 0, size=(16, height, width, 3)), jnp.float32)
     expected, expected_vjp = jax.vjp(reduce_window, x)
-    found, vjp = jax.vjp(lambda x: MaxPool().apply({}, x), x)
+    found, vjp = jax.vjp(lambda x: MaxPool(padding).apply({}, x), x)
     np.testing.assert_array_equal(found, expected, strict=True)
     cotangent = jnp.asarray(rng.normal(size=found.shape), jnp.float32)
     np.testing.assert_array_equal(vjp(cotangent)[0], expected_vjp(cotangent)[0], strict=True)
+
+
+def test_dense_is_a_matrix_product_and_a_bias():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(3, 5)), jnp.float32)
+    variables = Dense(4).init(jax.random.key(0), x)
+    kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
+    # glorot_uniform: evenly within the root of 6 / (inputs + outputs).
+    wide = Dense(300).init(jax.random.key(1), jnp.ones((1, 200)))["params"]["kernel"]
+    assert 0.99 < np.abs(wide).max() / np.sqrt(6 / 500) <= 1
+    assert abs(np.asarray(wide).std() / np.sqrt(2 / 500) - 1) < 0.01
+    assert kernel.shape == (5, 4) and (bias == 0).all() and bias.shape == (4,)
+    variables["params"]["bias"] = bias = jnp.arange(4.0)
+    expected = np.asarray(x, np.float64) @ np.asarray(kernel, np.float64) + np.arange(4)
+    np.testing.assert_allclose(Dense(4).apply(variables, x), expected, rtol=1e-5, atol=1e-6)
+    pixels = Dense(4).apply(variables, x.reshape(1, 3, 1, 5))
+    np.testing.assert_allclose(pixels.reshape(3, 4), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_global_average_pool_is_the_mean_over_pixels():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5, 4)), jnp.float32)
+    found = GlobalAveragePool().apply({}, x)
+    np.testing.assert_allclose(found, np.asarray(x, np.float64).mean((1, 2)), atol=1e-6)
+    # One image's value does not depend on another's, so that a masked place changes nothing.
+    np.testing.assert_array_equal(GlobalAveragePool().apply({}, x.at[1].set(jnp.nan))[0], found[0])
+
+
+@pytest.mark.parametrize("layer", [Dense(4), GlobalAveragePool(), MaxPool("SAME")])
+def test_layers_compute_in_the_type_they_are_given(layer):
+    x = jnp.ones((2, 3, 3, 4), jnp.bfloat16)
+    out, variables = layer.init_with_output(jax.random.key(0), x)
+    assert out.dtype == jnp.bfloat16
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    # 65,536 ones: a sum in bfloat16 would stop at 256.
+    assert float(GlobalAveragePool().apply({}, jnp.ones((1, 256, 256, 1), jnp.bfloat16))[0, 0]) == 1

@@ -8,8 +8,8 @@ import pytest
 
 from fer_jax import models
 from fer_jax.errors import ConfigError
-from fer_jax.models.layers import Conv, Flatten, MaxPool
-from fer_jax.summary import check_budget, describe, format_table
+from fer_jax.models.layers import Conv, Dense, Flatten, GlobalAveragePool, MaxPool
+from fer_jax.summary import Summary, check_budget, describe, format_table
 
 MNIST = (28, 28, 1)
 
@@ -68,7 +68,43 @@ MNIST_NOBIAS = [
     ("Flatten", (10,), 0),
 ]
 
-# Total, trainable, non-trainable, as the documents print them (mnist_vanilla: counted from its code).
+# Document 002.
+FER2013_CNN = [
+    ("Conv", (46, 46, 64), 640),
+    ("Conv", (46, 46, 64), 36928),
+    ("BatchNorm", (46, 46, 64), 256),
+    ("MaxPool", (23, 23, 64), 0),
+    ("Dropout", (23, 23, 64), 0),
+    ("Conv", (23, 23, 128), 73856),
+    ("BatchNorm", (23, 23, 128), 512),
+    ("Conv", (23, 23, 128), 147584),
+    ("BatchNorm", (23, 23, 128), 512),
+    ("MaxPool", (11, 11, 128), 0),
+    ("Dropout", (11, 11, 128), 0),
+    ("Conv", (11, 11, 256), 295168),
+    ("BatchNorm", (11, 11, 256), 1024),
+    ("Conv", (11, 11, 256), 590080),
+    ("BatchNorm", (11, 11, 256), 1024),
+    ("MaxPool", (5, 5, 256), 0),
+    ("Dropout", (5, 5, 256), 0),
+    ("Conv", (5, 5, 512), 1180160),
+    ("BatchNorm", (5, 5, 512), 2048),
+    ("Conv", (5, 5, 512), 2359808),
+    ("BatchNorm", (5, 5, 512), 2048),
+    ("MaxPool", (2, 2, 512), 0),
+    ("Dropout", (2, 2, 512), 0),
+    ("Flatten", (2048,), 0),
+    ("Dense", (512,), 1049088),
+    ("Dropout", (512,), 0),
+    ("Dense", (256,), 131328),
+    ("Dropout", (256,), 0),
+    ("Dense", (128,), 32896),
+    ("Dropout", (128,), 0),
+    ("Dense", (7,), 903),
+]
+
+# Total, trainable, non-trainable, as the documents print them (mnist_vanilla, fer2013_vgg: counted from their code;
+# facial_expressions: from its words).
 COUNTS = {
     "mnist_vanilla": (49220, 49220, 0),
     "mnist_10k": (10524, 10524, 0),
@@ -78,18 +114,10 @@ COUNTS = {
     "mnist_16k": (15958, 15650, 308),
     "mnist_11k": (10844, 10684, 160),
     "mnist_nobias": (14568, 14292, 276),
+    "fer2013_vgg": (13421255, 13415879, 5376),
+    "fer2013_cnn": (5905863, 5902151, 3712),
+    "facial_expressions": (1081096, 1081096, 0),
 }
-
-
-class Dense(nn.Module):
-    """Stands for the layer of that name: `describe` goes by the name of the class."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x):
-        kernel = self.param("kernel", nn.initializers.ones, (x.shape[-1], self.features))
-        return x @ kernel
 
 
 class Swish(nn.Module):
@@ -110,12 +138,20 @@ class Scaled(nn.Module):
 
 
 def network(name: str) -> nn.Module:
-    return models.create(name=name, use_bias=name != "mnist_nobias")
+    return models.create(name=name)
 
 
-@pytest.mark.parametrize(("name", "table"), [("mnist_15k", MNIST_15K), ("mnist_nobias", MNIST_NOBIAS)])
+def describe_it(name: str) -> Summary:
+    model = network(name)
+    return describe(model, model.image_shape)
+
+
+TABLES = [("mnist_15k", MNIST_15K), ("mnist_nobias", MNIST_NOBIAS), ("fer2013_cnn", FER2013_CNN)]
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES)
 def test_rows_are_the_documents(name, table):
-    rows = describe(network(name), MNIST).rows
+    rows = describe_it(name).rows
     assert [(row.kind, row.output_shape, row.params) for row in rows] == [
         (kind, (None, *shape), params) for kind, shape, params in table
     ]
@@ -128,10 +164,10 @@ def test_layers_of_a_kind_are_named_in_network_order():
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_totals(name):
-    summary = describe(network(name), MNIST)
+    summary = describe_it(name)
     assert (summary.total, summary.trainable, summary.non_trainable) == COUNTS[name]
     assert sum(row.params for row in summary.rows) == summary.total
-    assert summary.rows[-1].receptive_field == 28
+    assert summary.rows[-1].receptive_field == network(name).image_shape[0]
 
 
 def test_multiply_adds_of_mnist_15k_by_hand():
@@ -200,7 +236,20 @@ def test_dense_sees_the_whole_image():
     rows = describe(model, (12, 10, 1)).rows
     assert [row.receptive_field for row in rows] == [3, 3, 12, 12]
     assert [row.multiply_adds for row in rows[2:]] == [10 * 8 * 3 * 7, 7 * 2]
-    assert rows[2].params == 10 * 8 * 3 * 7
+    assert [row.params for row in rows[2:]] == [10 * 8 * 3 * 7 + 7, 7 * 2 + 2]
+
+
+def test_a_global_average_sees_the_whole_image_and_multiplies_nothing():
+    rows = describe(nn.Sequential([Conv(3), GlobalAveragePool(), Dense(2)]), (12, 10, 1)).rows
+    assert [row.receptive_field for row in rows] == [3, 12, 12]
+    assert [row.multiply_adds for row in rows] == [10 * 8 * 9 * 3, 0, 3 * 2]
+    assert rows[1].output_shape == (None, 3)
+
+
+def test_a_dense_layer_on_pixels_is_a_convolution_of_one_pixel():
+    rows = describe(nn.Sequential([Conv(3), Dense(7)]), (12, 10, 1)).rows
+    assert [row.receptive_field for row in rows] == [3, 3]
+    assert rows[1].multiply_adds == 10 * 8 * 3 * 7
 
 
 def test_an_unknown_layer_is_a_question_mark():

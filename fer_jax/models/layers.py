@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from fer_jax.models.lowering import convolution
+from fer_jax.random_bits import positions, random_bits
+
 Array = jax.Array
 
 BATCH_NORM_MOMENTUM = 0.99
@@ -22,6 +25,13 @@ def scale_pixels(images: Array, dtype: str) -> Array:
     return images.astype(dtype) / 255
 
 
+def standardise(x: Array) -> Array:
+    """Each image [B, H, W, C] less its mean, over its standard deviation (plus 0.03, for flat images)."""
+    mean = x.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = x.std(axis=(1, 2, 3), keepdims=True)
+    return (x - mean) / (deviation + 0.03)
+
+
 class Conv(nn.Module):
     """A square 2-D convolution of stride 1; parameters `kernel` [k, k, in, out] and `bias` [out].
 
@@ -30,8 +40,9 @@ class Conv(nn.Module):
       kernel_size: side of the kernel, in pixels.
       padding: 'VALID' (Keras's default) or 'SAME'.
       use_bias: add a bias (Keras's default).
-      lowering: 'native' (XLA's convolution), 'matmul' (shifted slices, one matrix product) or 'auto'. Both give
-        the same numbers to rounding.
+      lowering: 'native' (XLA's convolution), 'matmul' (shifted slices, one matrix product) or 'auto' (what
+        `lowering` chooses by shape and platform). Both give the same numbers to rounding.
+      looped: whether it runs in a loop on the device, for 'auto'.
     """
 
     features: int
@@ -39,26 +50,18 @@ class Conv(nn.Module):
     padding: str = "VALID"
     use_bias: bool = True
     lowering: str = "auto"
+    looped: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         k = self.kernel_size
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, x.shape[-1], self.features))
-        lowering = default_lowering() if self.lowering == "auto" else self.lowering
+        lowering = convolution(x.shape[-1], self.features, self.looped) if self.lowering == "auto" else self.lowering
         x = _CONVOLUTIONS[lowering](x, kernel.astype(x.dtype), self.padding)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(x.dtype)[None, None, None]
         return x
-
-
-def default_lowering() -> str:
-    """The convolution for the default backend.
-
-    XLA's CPU backend loses its fast convolution inside a loop (five times slower than outside, measured on jax
-    0.10.2), and our training steps run in a loop; a GPU and a TPU have no such cliff.
-    """
-    return "matmul" if jax.default_backend() == "cpu" else "native"
 
 
 def native_convolution(x: Array, kernel: Array, padding: str) -> Array:
@@ -132,40 +135,30 @@ class Dropout(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         if not train or (isinstance(self.rate, (int, float)) and self.rate == 0):
             return x
-        words = jax.random.key_data(self.make_rng("dropout")).astype(jnp.uint32)
-        bits = _hash(_hash(_positions(x.shape) ^ words[0]) ^ words[-1])
+        bits = random_bits(self.make_rng("dropout"), positions(x.shape))
         # 24 bits, because a float32 holds them exactly: the rate is kept to 6e-8, traced or not.
         threshold = jnp.asarray(jnp.float32(2**24) * self.rate).astype(jnp.uint32)
         keep = (bits >> 8) >= threshold
         return jnp.where(keep, x / (1 - jnp.asarray(self.rate, x.dtype)), jnp.zeros((), x.dtype))
 
 
-def _positions(shape: tuple[int, ...]) -> Array:
-    """The index of every element in row-major order (modulo 2^32), as uint32 of that shape."""
-    position = jnp.zeros(shape, jnp.uint32)
-    stride = 1
-    for axis in reversed(range(len(shape))):
-        position += lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
-        stride *= shape[axis]
-    return position
-
-
-def _hash(x: Array) -> Array:
-    """A 32-bit mix with low bias (two multiplications; constants from Wellons' hash prospector search)."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
-    return x ^ (x >> 16)
-
-
 class MaxPool(nn.Module):
-    """2x2 maximum of stride 2; an odd last row or column is dropped (VALID), as in Keras.
+    """2x2 maximum of stride 2.
 
     Written as a maximum of four slices because the gradient of `lax.reduce_window` is slow on a CPU. Among equals
     the first in row-major order gets the gradient, as in XLA's own.
+
+    Attributes:
+      padding: of an odd last row or column: 'VALID' drops it (Keras's default), 'SAME' takes its maximum alone.
     """
+
+    padding: str = "VALID"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        if self.padding == "SAME" and (x.shape[1] % 2 or x.shape[2] % 2):
+            lowest = jnp.asarray(-jnp.inf, x.dtype)
+            x = lax.pad(x, lowest, ((0, 0, 0), (0, x.shape[1] % 2, 0), (0, x.shape[2] % 2, 0), (0, 0, 0)))
         rows, columns = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
         corners = [x[:, i:rows:2, j:columns:2] for i in (0, 1) for j in (0, 1)]
         return _first_max(_first_max(corners[0], corners[1]), _first_max(corners[2], corners[3]))
@@ -175,9 +168,42 @@ def _first_max(a: Array, b: Array) -> Array:
     return jnp.where(a >= b, a, b)
 
 
+class SpaceToDepth(nn.Module):
+    """[B, H, W, C] -> [B, H / 2, W / 2, 4 C]: each 2x2 pixels become channels, row by row."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return jnp.concatenate([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=-1)
+
+
 class Flatten(nn.Module):
     """[B, H, W, C] -> [B, H * W * C]."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         return x.reshape(x.shape[0], -1)
+
+
+class GlobalAveragePool(nn.Module):
+    """[B, H, W, C] -> [B, C]: the mean over all pixels."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return x.mean(axis=(1, 2))
+
+
+class Dense(nn.Module):
+    """A matrix product over the last axis; parameters `kernel` [in, out] and `bias` [out].
+
+    Attributes:
+      features: outputs.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x = x @ kernel.astype(x.dtype)
+        return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from fer_jax.config import check_choice, check_rate
 from fer_jax.models.layers import BatchNorm, Conv, Dropout, Flatten, MaxPool, scale_pixels
-from fer_jax.models.network import Network
+from fer_jax.models.network import DTYPES, Network
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,6 @@ TABLES: dict[str, tuple[Row, ...]] = {
 }
 
 
-DTYPES = ("bfloat16", "float16", "float32", "float64")
-
-
 class MnistNet(Network):
     """uint8 images [B, 28, 28, 1] -> logits [B, 10].
 
@@ -159,6 +156,10 @@ class MnistNet(Network):
     use_bias: bool = True
     dtype: str = "float32"
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        return 1, *(row.features for row in self.table)
+
     def __post_init__(self) -> None:
         check_rate("config.model.dropout", self.dropout)
         check_choice("config.model.dtype", self.dtype, DTYPES)
@@ -169,7 +170,7 @@ class MnistNet(Network):
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
         x = scale_pixels(images, self.dtype)
         for row in self.table:
-            x = Conv(row.features, row.kernel, use_bias=self.use_bias)(x)
+            x = Conv(row.features, row.kernel, use_bias=self.use_bias, looped=self.looped)(x)
             if row.relu:
                 x = nn.relu(x)
             if row.norm and self.batch_norm:
