@@ -10,17 +10,23 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 from jax.sharding import Mesh
 
-from fer_jax import data, models, optim
+from fer_jax import data, losses, models, optim
 from fer_jax.checkpoint import Checkpoints, check_policy
-from fer_jax.config import check_at_least, check_at_most, check_choice, check_keywords, defaults
+from fer_jax.config import check_at_least, check_at_most, check_choice, check_keywords, check_rate, defaults
+from fer_jax.data import augment
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.pipeline import steps_per_epoch
+from fer_jax.data.views import VIEWS
 from fer_jax.errors import ConfigError, did_you_mean
+from fer_jax.programs import Programs, make_programs
 from fer_jax.sharding import make_mesh
-from fer_jax.steps import Programs, make_programs
+from fer_jax.steps import Recipe
 from fer_jax.summary import Summary, check_budget, describe
+
+SELECT_BY = ("accuracy", "macro_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +34,22 @@ class Options:
     """The top level of a config.
 
     Attributes:
-      seed: of everything random: initial weights, data order, dropout.
+      seed: of everything random: initial weights, data order, dropout, augmentation.
       epochs: passes over the training split.
       batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
       protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
         did; 'clean' watches a validation split, and reads the test split for the selected and the last state only.
       steps_per_call: optimiser steps in one call of the device; 0 is the whole epoch on a GPU or TPU and about two
         seconds of work on a CPU. It changes no number.
+      select_by: what chooses the best state on the watched split: 'accuracy', or 'macro_f1' for a set whose classes
+        are of very different sizes.
+      tta: the richest test-time augmentation that the end of the run scores beside the plain images: '' for none,
+        'flip', or 'ten_crop' (which includes 'flip'); see `data.views`. A mirrored digit is another picture, a
+        mirrored face is not.
+      sampling: 'shuffle' visits every training example once an epoch; 'balanced' draws as many, every class equally
+        often.
+      ema_decay: of a moving average of parameters and BatchNorm statistics, by the step, that is evaluated instead of
+        the trained ones; 0 is none. In the first steps it is (1 + t) / (10 + t) after t steps, if that is less.
       max_params: the most parameters the network may have (moving statistics included); 0 is no limit.
     """
 
@@ -43,6 +58,10 @@ class Options:
     batch_size: int = 128
     protocol: str = "seed"
     steps_per_call: int = 0
+    select_by: str = "accuracy"
+    tta: str = ""
+    sampling: str = "shuffle"
+    ema_decay: float = 0.0
     max_params: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +71,11 @@ class Options:
         check_at_least("config.batch_size", self.batch_size, 1)
         check_choice("config.protocol", self.protocol, data.PROTOCOLS)
         check_at_least("config.steps_per_call", self.steps_per_call, 0)
+        check_choice("config.select_by", self.select_by, SELECT_BY)
+        if self.tta:
+            check_choice("config.tta", self.tta, VIEWS[1:])
+        check_choice("config.sampling", self.sampling, ("shuffle", "balanced"))
+        check_rate("config.ema_decay", self.ema_decay)
         check_at_least("config.max_params", self.max_params, 0)
 
 
@@ -76,7 +100,9 @@ def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
 
 # What is bound here comes from elsewhere: a flag, or the rest of the config.
 _SECTIONS: dict[str, Callable[..., Any]] = {
-    "data": partial(data.load, data_dir=""),
+    "data": partial(data.load, data_dir="", image_shape=(0, 0, 0)),
+    "augment": augment.create,
+    "loss": partial(losses.create, class_counts=(), class_names=()),
     "optim": partial(optim.create, steps_per_epoch=1, epochs=1),
     "checkpoint": partial(Checkpoints, workdir=""),
 }
@@ -128,6 +154,8 @@ class Run(NamedTuple):
       programs: compiled when they are first called.
       dataset: as it came.
       splits: what the protocol makes of it.
+      targets: what training teaches, by its name in `losses.TARGETS`.
+      shares: of the classes, where that is not the labels: float32 [N, classes].
       steps_per_epoch: optimiser steps in an epoch.
     """
 
@@ -139,6 +167,8 @@ class Run(NamedTuple):
     programs: Programs
     dataset: DataSet
     splits: data.ProtocolSplits
+    targets: str
+    shares: np.ndarray | None
     steps_per_epoch: int
 
 
@@ -171,12 +201,20 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     model, summary = build_model(config)
     check_budget(summary, options.max_params)
     check_policy(**config.checkpoint)
-    optim.create(**config.optim, steps_per_epoch=1, epochs=1)
-    dataset = data.load(**config.data, data_dir=data_dir)
+    optim.create(**config.optim, steps_per_epoch=1, epochs=options.epochs)
+    changes = augment.create(**config.augment)
+    losses.create(**config.loss, class_counts=[1] * model.num_classes, class_names=[""] * model.num_classes)
+    dataset = data.load(**config.data, image_shape=model.image_shape, data_dir=data_dir)
     _check_fits(config, model, dataset)
     splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
     steps = steps_per_epoch(len(splits.train), options.batch_size)
     optimizer = optim.create(**config.optim, steps_per_epoch=steps, epochs=options.epochs)
+    counts = np.bincount(splits.train.labels, minlength=model.num_classes).tolist()
+    objective = losses.create(**config.loss, class_counts=counts, class_names=dataset.class_names)
+    shares = losses.soft_targets(config.loss.targets, splits.train, dataset.class_names)
+    balanced = options.sampling == "balanced"
+    if balanced:
+        losses.check_every_class("config.sampling = 'balanced'", counts, dataset.class_names)
     mesh = make_mesh()
     programs = make_programs(
         model,
@@ -186,8 +224,10 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
         examples=len(splits.train),
         # Places that no example can fill would cost memory and time.
         batch_size=min(options.batch_size, len(splits.train)),
+        recipe=Recipe(changes, objective, options.ema_decay),
+        balanced_labels=splits.train.labels if balanced else None,
     )
-    return Run(options, model, summary, optimizer, mesh, programs, dataset, splits, steps)
+    return Run(options, model, summary, optimizer, mesh, programs, dataset, splits, config.loss.targets, shares, steps)
 
 
 def _check_fits(config: ml_collections.ConfigDict, model: models.Network, dataset: DataSet) -> None:

@@ -1,24 +1,33 @@
 """The optimiser and its learning rate, from `config.optim`."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from fer_jax.config import check_above, check_at_least, check_choice, check_rate
+from fer_jax.config import check_at_least, check_choice, check_rate
+from fer_jax.errors import ConfigError
+from fer_jax.schedules import Schedule, make_schedule
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
 class Optimizer(NamedTuple):
-    """An Optax chain, and the learning rate that it uses at a step: a Python float, before any rounding to float32."""
+    """An Optax chain and its schedule: the rate applied is the float nearest to the one told, both from one table."""
 
     tx: optax.GradientTransformation
-    learning_rate: Callable[[int], float]
+    schedule: Schedule
+
+    def learning_rate(self, step: int, reductions: int = 0) -> float:
+        """The rate of a step, counted from 0, after so many reductions (of 'plateau')."""
+        return self.schedule.at(step, reductions)
 
 
-SCHEDULES_THAT_NEED_EPOCHS: frozenset[str] = frozenset()
-"""Schedules whose value at a step depends on the length of the run, so that a finished run cannot be lengthened."""
+class ReductionState(NamedTuple):
+    """How often the rate has been reduced, int32 []: the state of the chain's rate under 'plateau'."""
+
+    reductions: jax.Array
 
 
 def create(
@@ -27,44 +36,105 @@ def create(
     learning_rate: float = 0.001,
     schedule: str = "constant",
     decay_rate: float = 0.0,
+    warmup_epochs: float = 0.0,
+    final_rate: float = 0.0,
+    factor: float = 0.1,
+    patience: int = 10,
     momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    clip_norm: float = 0.0,
     steps_per_epoch: int,
     epochs: int,
 ) -> Optimizer:
     """The Optax chain of a run.
 
     Args:
-      name: 'adam' (Keras's) or 'sgd'.
-      learning_rate: at the first step.
-      schedule: 'constant', or 'inverse_time': learning_rate / (1 + decay_rate * epoch), rounded to ten decimals and
-        held for each epoch, as in seed documents 001 and 003.
+      name: 'adam' (Keras's), 'adamw' or 'sgd'.
+      learning_rate: at the first step; of 'cosine' and 'one_cycle', the highest.
+      schedule: 'constant'; 'inverse_time': learning_rate / (1 + decay_rate * epoch), rounded to ten decimals and
+        held for each epoch, as in seed documents 001 and 003; 'cosine': up to learning_rate in equal steps during
+        the warm-up, then down along half a cosine to final_rate * learning_rate, which the step after the last would
+        have; 'one_cycle': from learning_rate / 25 up along half a cosine during the first 30 % of the steps, then
+        down as 'cosine'; 'plateau': times `factor` after `patience` epochs in which the watched split's accuracy had
+        no new best and the rate was not reduced. 'cosine' and 'one_cycle' change by the step, the others by the epoch.
       decay_rate: of 'inverse_time', per epoch.
+      warmup_epochs: of 'cosine'; parts of an epoch count, rounded to steps.
+      final_rate: of 'cosine' and 'one_cycle', as a share of learning_rate.
+      factor: of 'plateau', between 0 and 1.
+      patience: of 'plateau', in epochs.
       momentum: of 'sgd', in [0, 1), by Keras's rule; 0 is plain gradient descent.
+      nesterov: of 'sgd': look ahead along the momentum, by Keras's rule.
+      weight_decay: of kernels only. 'adamw' takes weight_decay * rate of a kernel off it at each step, whatever its
+        gradient (decoupled: Loshchilov and Hutter, 2019); 'sgd' adds weight_decay * kernel to its gradient (coupled).
+      clip_norm: gradients whose norm, over all parameters together, is larger are scaled down to it; 0 is never.
       steps_per_epoch: optimiser steps in an epoch.
       epochs: in the run.
 
     Raises:
       ConfigError: a name or number that is out of range.
     """
-    check_above("config.optim.learning_rate", learning_rate, 0)
-    check_at_least("config.optim.decay_rate", decay_rate, 0)
+    check_choice("config.optim.name", name, OPTIMIZERS)
     check_rate("config.optim.momentum", momentum)
-    check_choice("config.optim.name", name, ("adam", "sgd"))
-    check_choice("config.optim.schedule", schedule, ("constant", "inverse_time"))
-    rates = [learning_rate] * epochs
-    if schedule == "inverse_time":
-        rates = [round(learning_rate / (1 + decay_rate * epoch), 10) for epoch in range(epochs)]
-
-    def rate_at(count: jax.Array) -> jax.Array:
-        return jnp.asarray(rates)[jnp.minimum(count // steps_per_epoch, epochs - 1)]
-
-    rate = optax.scale_by_learning_rate(rate_at)
-    if name == "adam":
-        tx = optax.chain(scale_by_keras_adam(), rate)
-    else:
+    check_at_least("config.optim.weight_decay", weight_decay, 0)
+    check_at_least("config.optim.clip_norm", clip_norm, 0)
+    if nesterov and not (name == "sgd" and momentum):
+        raise ConfigError("config.optim.nesterov = True needs config.optim.name = 'sgd' and a config.optim.momentum")
+    if weight_decay and name == "adam":
+        raise ConfigError("config.optim.weight_decay is of 'adamw' and 'sgd': set config.optim.name = 'adamw'")
+    table = make_schedule(
+        schedule,
+        learning_rate=learning_rate,
+        decay_rate=decay_rate,
+        warmup_epochs=warmup_epochs,
+        final_rate=final_rate,
+        factor=factor,
+        patience=patience,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs,
+    )
+    decay = [optax.add_decayed_weights(weight_decay, mask=_kernels)] if weight_decay else []
+    parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    if name == "sgd":
         # Keras's velocity holds steps, not gradients: a new rate leaves what is in it alone.
-        tx = optax.chain(rate, optax.trace(momentum) if momentum else optax.identity())
-    return Optimizer(tx, lambda step: rates[step // steps_per_epoch])
+        velocity = optax.trace(momentum, nesterov) if momentum else optax.identity()
+        parts += [*decay, _scale_by_rate(table), velocity]
+    else:
+        parts += [scale_by_keras_adam(), *decay, _scale_by_rate(table)]
+    return Optimizer(optax.chain(*parts), table)
+
+
+def _scale_by_rate(schedule: Schedule) -> optax.GradientTransformation:
+    """Times minus the rate of the schedule."""
+    last = len(schedule.rates) - 1
+
+    def rate_at(place: jax.Array) -> jax.Array:
+        return jnp.asarray(schedule.rates)[jnp.minimum(place, last)]
+
+    if schedule.steps_per_rate:
+        return optax.scale_by_learning_rate(lambda count: rate_at(count // schedule.steps_per_rate))
+
+    def init(params):
+        del params
+        return ReductionState(jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None):
+        del params
+        rate = rate_at(state.reductions)
+        return jax.tree.map(lambda value: -rate.astype(value.dtype) * value, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def with_reductions(opt_state: optax.OptState, reductions: int) -> optax.OptState:
+    """The state of a chain under 'plateau' after so many reductions of the rate."""
+    place = optax.tree.get(opt_state, "reductions").sharding
+    return optax.tree.set(opt_state, reductions=jax.device_put(jnp.int32(reductions), place))
+
+
+def _kernels(params: Any) -> Any:
+    """Of each parameter, whether it is a kernel: not a bias, nor BatchNorm's scale."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def scale_by_keras_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7) -> optax.GradientTransformation:

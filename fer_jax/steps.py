@@ -1,10 +1,10 @@
-"""The training state and the programs that run on the device: pure functions, jitted here and nowhere else.
+"""The training state and what one step computes: pure functions, which `programs` compiles.
 
-A batch is a row of row numbers: the programs gather the images from the split, which lies on the device as uint8.
-A place without an example (see `data.pipeline`) is masked in the loss, the metrics and BatchNorm.
+A batch is a row of row numbers: the images are gathered from the split, which lies on the device as uint8. A place
+without an example (see `data.pipeline`) is masked in the loss, the metrics and BatchNorm.
 """
 
-from collections.abc import Callable
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import lax
-from jax.sharding import Mesh
 
-from fer_jax.data.pipeline import train_order
-from fer_jax.metrics import Metrics, Progress
+from fer_jax import losses
+from fer_jax.data.augment import Augment
+from fer_jax.data.views import COPIES, one_copy
+from fer_jax.metrics import Metrics
 from fer_jax.models import Network
-from fer_jax.sharding import replicated, round_up, sharded_columns
 
 # Independent streams of random numbers, folded into the base key.
-INIT, ORDER, DROPOUT = range(3)
+INIT, ORDER, DROPOUT, AUGMENT = range(4)
 
 
 class TrainState(struct.PyTreeNode):
@@ -41,24 +41,68 @@ class TrainState(struct.PyTreeNode):
     rng: jax.Array
 
 
+class AveragedState(TrainState):
+    """A state that is evaluated by a moving average: a class of its own, so that other checkpoints hold nothing of it.
+
+    Attributes:
+      ema: the average of `params` and of `batch_stats`, by those two names.
+    """
+
+    ema: Any
+
+
 class Examples(NamedTuple):
-    """A split on the device: images uint8 [N, H, W, C], labels int32 [N]."""
+    """A split on the device.
+
+    Attributes:
+      images: uint8 [N, H, W, C].
+      labels: int32 [N].
+      shares: of the classes that training is to teach instead of the labels, float32 [N, classes]; None for none.
+    """
 
     images: jax.Array
     labels: jax.Array
+    shares: jax.Array | None = None
 
 
-def create_state(model: Network, tx: optax.GradientTransformation, seed: jax.Array, image_shape: tuple) -> TrainState:
+class Recipe(NamedTuple):
+    """What a step does besides computing a gradient; by default nothing.
+
+    Attributes:
+      augment: changes the batch; None leaves it.
+      objective: what is lowered.
+      ema_decay: of the moving average that `AveragedState.ema` holds; 0 for none.
+    """
+
+    augment: Augment | None = None
+    objective: losses.Objective = losses.cross_entropy
+    ema_decay: float = 0.0
+
+
+PLAIN = Recipe()
+
+
+def create_state(
+    model: Network,
+    tx: optax.GradientTransformation,
+    seed: jax.Array,
+    image_shape: tuple,
+    recipe: Recipe = PLAIN,
+) -> TrainState:
     """The state at step 0: a function of the seed (int32 []); `image_shape` is (H, W, C)."""
     rng = jax.random.key(seed)
     variables = model.init(jax.random.fold_in(rng, INIT), jnp.zeros((1, *image_shape), jnp.uint8))
-    return TrainState(
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=tx.init(variables["params"]),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=tx.init(params),
         rng=rng,
     )
+    if not recipe.ema_decay:
+        return state
+    return AveragedState(**vars(state), ema={"params": params, "batch_stats": batch_stats})
 
 
 def train_step(
@@ -66,11 +110,22 @@ def train_step(
     images: jax.Array,
     labels: jax.Array,
     mask: jax.Array,
+    shares: jax.Array | None = None,
     *,
     model: Network,
     tx: optax.GradientTransformation,
+    recipe: Recipe = PLAIN,
 ) -> tuple[TrainState, Metrics]:
-    """One optimiser step on uint8 images [B, H, W, C], labels int32 [B]; only examples with a true mask [B] count."""
+    """One optimiser step on uint8 images [B, H, W, C], labels int32 [B]; only examples with a true mask [B] count.
+
+    What is lowered is the recipe's objective with `shares` [B, classes] where given, or else the labels. The metrics
+    are plain cross-entropy and accuracy against the examples' own labels, on the images as the recipe changed them, so
+    that runs with different objectives can be compared.
+    """
+    partner = weight = None
+    if recipe.augment is not None:
+        augment_key = jax.random.fold_in(jax.random.fold_in(state.rng, AUGMENT), state.step)
+        images, partner, weight = recipe.augment(augment_key, images, mask)
     dropout_key = jax.random.fold_in(jax.random.fold_in(state.rng, DROPOUT), state.step)
 
     def loss_of(params):
@@ -82,34 +137,68 @@ def train_step(
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        loss = jnp.where(mask, losses, 0).sum() / mask.sum()
-        return loss, (logits, losses, updated.get("batch_stats", state.batch_stats))
+        targets = labels if shares is None else shares
+        if partner is not None and weight is not None:
+            targets = losses.mix(targets, partner, weight, logits)
+        loss = jnp.where(mask, recipe.objective(logits, targets), 0).sum() / mask.sum()
+        return loss, (logits, updated.get("batch_stats", state.batch_stats))
 
-    gradients, (logits, losses, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
+    gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-    metrics = Metrics.single_from_model_output(loss=losses, logits=logits, labels=labels, mask=mask)
+    plain = losses.cross_entropy(logits, labels)
+    metrics = Metrics.single_from_model_output(loss=plain, logits=logits, labels=labels, mask=mask)
+    params = optax.apply_updates(state.params, updates)
     state = state.replace(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return state, metrics
+    return _averaged(state, recipe.ema_decay) if isinstance(state, AveragedState) else state, metrics
 
 
-def eval_step(state: TrainState, images: jax.Array, labels: jax.Array, mask: jax.Array, *, model: Network) -> Metrics:
-    """Loss and accuracy of a batch with the moving statistics and no dropout."""
-    logits = predict(state, images, model=model)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return Metrics.single_from_model_output(loss=losses, logits=logits, labels=labels, mask=mask)
+def _averaged(state: AveragedState, decay: float) -> AveragedState:
+    """The state with the step just done averaged in: decay * average + (1 - decay) * new, statistics too.
+
+    In the first steps the decay is no more than (1 + t) / (10 + t) after t steps, TensorFlow's rule, so that the
+    initial weights are soon forgotten: after 100 steps they count less than 1e-11 in all.
+    """
+    rate = 1 - jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+    new = {"params": state.params, "batch_stats": state.batch_stats}
+    ema = jax.tree.map(lambda old, value: old + rate.astype(old.dtype) * (value - old), state.ema, new)
+    return state.replace(ema=ema)
+
+
+def evaluation_variables(state: TrainState) -> dict[str, Any]:
+    """The variables to evaluate and predict with, the average where there is one: 'params' and 'batch_stats'."""
+    if isinstance(state, AveragedState):
+        return state.ema
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def predict(state: TrainState, images: jax.Array, *, model: Network) -> jax.Array:
-    """uint8 images [B, H, W, C] -> logits [B, classes]."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    logits: jax.Array = model.apply(variables, images, train=False)  # type: ignore[assignment]
+    """uint8 images [B, H, W, C] -> logits [B, classes], with the moving statistics and no dropout."""
+    logits: jax.Array = model.apply(evaluation_variables(state), images, train=False)  # type: ignore[assignment]
     return logits
+
+
+def predict_view(state: TrainState, images: jax.Array, view: str, *, model: Network) -> jax.Array:
+    """As `predict`; for a view of several copies (see `data.views`) the log of the mean probabilities [B, classes]."""
+    if COPIES[view] == 1:
+        return predict(state, images, model=model)
+    # One copy after the other: a batch takes the memory of a batch, and the network is compiled once.
+    each = lax.map(lambda copy: predict(state, one_copy(images, view, copy), model=model), jnp.arange(COPIES[view]))
+    return mean_of_copies(each)
+
+
+def mean_of_copies(logits: jax.Array) -> jax.Array:
+    """Logits of the copies of a batch [copies, B, classes] -> the log of their mean probabilities [B, classes].
+
+    Those of a single copy stay as they are.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(len(logits))
 
 
 def gather(examples: Examples, rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -119,82 +208,8 @@ def gather(examples: Examples, rows: jax.Array) -> tuple[jax.Array, jax.Array, j
     return examples.images[rows], examples.labels[rows], mask
 
 
-def _added(sums: Metrics, more: Metrics) -> Metrics:
-    """Both together, in the types of `sums`: a loop carries what it began with, also where batches are float64."""
-    return jax.tree.map(lambda total, part: total.astype(part.dtype), sums.merge(more), sums)
-
-
-class Programs(NamedTuple):
-    """The compiled programs of a run.
-
-    Attributes:
-      init: (seed) -> state at step 0.
-      order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
-      train: (state, progress, examples, order, stop) -> (state, progress): from where the state stands in the epoch
-        up to step `stop` of it. The state given is used up. `stop` is traced, so one program serves any cut.
-      evaluate: (state, examples, order, stop) -> Metrics over the first `stop` batches of the order.
-      predict: (state, images) -> logits.
-      width: places in a training batch: the batch size, rounded up to what the mesh divides.
-    """
-
-    init: Callable[..., TrainState]
-    order: Callable[..., jax.Array]
-    train: Callable[..., tuple[TrainState, Progress]]
-    evaluate: Callable[..., Metrics]
-    predict: Callable[..., jax.Array]
-    width: int
-
-
-def make_programs(
-    model: Network,
-    tx: optax.GradientTransformation,
-    mesh: Mesh,
-    *,
-    image_shape: tuple[int, ...],
-    examples: int,
-    batch_size: int,
-) -> Programs:
-    """Jits everything for a network, an optimiser and a mesh (shapes as in `Programs`).
-
-    The state and the split lie whole on every device; the batch is divided over the mesh. Under `jit` the sums of
-    BatchNorm, loss and metrics are then over the whole batch, whatever the number of devices.
-    """
-    whole, columns = replicated(mesh), sharded_columns(mesh)
-    width = round_up(batch_size, mesh)
-
-    def init(seed):
-        return create_state(model, tx, seed, image_shape)
-
-    def order(state, epoch):
-        return train_order(jax.random.fold_in(state.rng, ORDER), epoch, examples, batch_size, width)
-
-    def train(state, progress, split, order, stop):
-        def body(step_in_epoch, carry):
-            state, progress = carry
-            new_state, metrics = train_step(state, *gather(split, order[step_in_epoch]), model=model, tx=tx)
-            bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
-            progress = Progress(
-                metrics=_added(progress.metrics, metrics),
-                bad_step=jnp.where(bad, new_state.step, progress.bad_step),
-            )
-            return new_state, progress
-
-        return lax.fori_loop(state.step % order.shape[0], stop, body, (state, progress))
-
-    def evaluate(state, split, order, stop):
-        def body(step, metrics):
-            return _added(metrics, eval_step(state, *gather(split, order[step]), model=model))
-
-        return lax.fori_loop(0, stop, body, Metrics.empty())
-
-    # Drawing the first weights is a small program that LLVM takes eight seconds to optimise; unoptimised it gives the
-    # same bits after one.
-    unoptimised = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
-    return Programs(
-        init=jax.jit(init, out_shardings=whole, compiler_options=unoptimised),
-        order=jax.jit(order, out_shardings=columns),
-        train=jax.jit(train, in_shardings=(whole, whole, whole, columns, whole), out_shardings=whole, donate_argnums=0),
-        evaluate=jax.jit(evaluate, in_shardings=(whole, whole, columns, whole), out_shardings=whole),
-        predict=jax.jit(lambda state, images: predict(state, images, model=model), out_shardings=whole),
-        width=width,
-    )
+def gather_shares(examples: Examples, rows: jax.Array) -> jax.Array | None:
+    """The shares of a batch of row numbers [B], float32 [B, classes]; None where the split has none."""
+    if examples.shares is None:
+        return None
+    return examples.shares[jnp.minimum(rows, len(examples.labels) - 1)]

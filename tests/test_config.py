@@ -149,7 +149,7 @@ def smallest():
 def test_a_resolved_config_is_whole_and_locked():
     config = resolve(smallest())
     assert config.is_locked
-    assert set(config) == {*defaults(Options), "model", "data", "optim", "checkpoint"}
+    assert set(config) == {*defaults(Options), "model", "data", "augment", "loss", "optim", "checkpoint"}
     assert config.to_dict() == default_config("mnist_10k", "digits").to_dict()
     assert resolve(config).to_dict() == config.to_dict()
 

@@ -1,10 +1,12 @@
 """The order of examples: each once an epoch, places without one at the end of a row, a function of (key, epoch)."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
-from fer_jax.data.pipeline import eval_order, steps_per_epoch, train_order
+from fer_jax.data.pipeline import balanced_order, eval_order, steps_per_epoch, train_order
 
 # examples, batch size, width, and the (steps, examples in the last step) that follow.
 SIZES = [
@@ -66,6 +68,48 @@ def test_the_order_is_shuffled():
     in_place = (order == np.arange(1000)).sum()
     assert in_place < 10
     assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.15
+
+
+LABELS = np.array([0] * 50 + [1] * 3 + [2] * 30 + [4] * 19, np.int32)
+"""102 examples of four classes: 26, 26, 25 and 25 draws."""
+
+
+def drawn(epoch, batch_size=16, width=16, key=0):
+    ordered = jax.jit(functools.partial(balanced_order, labels=LABELS, batch_size=batch_size, width=width))
+    order = np.asarray(ordered(jax.random.key(key), np.int32(epoch)))
+    return order[order < len(LABELS)]
+
+
+def test_balanced_sampling_draws_every_class_equally_often():
+    for epoch in range(3):
+        rows = drawn(epoch)
+        assert len(rows) == len(LABELS)
+        assert np.bincount(LABELS[rows]).tolist() == [26, 26, 25, 0, 25]
+
+
+def test_balanced_sampling_takes_all_of_a_class_before_one_again():
+    times = np.bincount(drawn(0), minlength=len(LABELS))
+    assert set(times[LABELS == 0]) == {0, 1}
+    assert sorted(times[LABELS == 1]) == [8, 9, 9]
+    assert set(times[LABELS == 2]) == {0, 1}
+    assert set(times[LABELS == 4]) == {1, 2}
+    over_epochs = sum(np.bincount(drawn(epoch), minlength=len(LABELS)) for epoch in range(30))
+    assert (over_epochs > 3).all()
+
+
+def test_balanced_batches_are_shaped_as_others():
+    order = np.asarray(balanced_order(jax.random.key(0), 0, LABELS, 16, 20))
+    assert order.shape == (7, 20) and order.dtype == np.int32
+    assert (order[:-1, :16] < 102).all() and (order[:, 16:] == 102).all()
+    assert (order[-1] < 102).tolist() == [True] * 6 + [False] * 14
+
+
+def test_balanced_sampling_is_shuffled_and_a_function_of_key_and_epoch():
+    rows = drawn(3)
+    assert (drawn(3) == rows).all() and (drawn(3, width=24) == rows).all()
+    assert (drawn(4) != rows).any() and (drawn(3, key=1) != rows).any()
+    # Classes are spread over the epoch: about a quarter of the first half each.
+    assert np.bincount(LABELS[rows[:51]])[[0, 1, 2, 4]].min() >= 5
 
 
 @pytest.mark.parametrize("width", [1, 7, 8])

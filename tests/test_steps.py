@@ -18,8 +18,9 @@ from fer_jax.data import digits
 from fer_jax.data.dataset import Split
 from fer_jax.evaluate import evaluate, on_device, prepare
 from fer_jax.metrics import Metrics, Progress, example_count, means
+from fer_jax.programs import Programs, make_programs
 from fer_jax.sharding import make_mesh
-from fer_jax.steps import Examples, Programs, eval_step, gather, make_programs, train_step
+from fer_jax.steps import Examples, gather, train_step
 
 IMAGE = (28, 28, 1)
 EXAMPLES, BATCH, STEPS = 37, 16, 3
@@ -306,7 +307,7 @@ def test_training_uses_up_the_state_it_is_given(small):
     order = setup.programs.order(state, np.int32(0))
     setup.programs.train(state, Progress.empty(), setup.examples, order, ALL)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state)))
-    assert not any(leaf.is_deleted() for leaf in (*setup.examples, order))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((setup.examples, order)))
 
 
 def test_evaluating_and_predicting_change_nothing(small):
@@ -321,13 +322,15 @@ def test_evaluating_and_predicting_change_nothing(small):
     assert_same_bits(state, before)
 
 
-def test_evaluation_of_a_batch_skips_the_places_without_an_example(small):
-    setup = small(1)
-    split, mask = noise(9), np.arange(9) < 5
-    padded = eval_step(start(setup), split.images, split.labels, mask, model=setup.model)
-    alone = eval_step(start(setup), split.images[:5], split.labels[:5], mask[:5], model=setup.model)
-    assert example_count(padded) == example_count(alone) == 5
-    np.testing.assert_allclose(means(padded), means(alone), rtol=1e-6)
+def test_the_logits_of_a_split_are_those_of_each_batch(small):
+    setup = small(4)
+    _, state = follow(setup, 2)
+    order = np.array([[3, 1, 36, 37], [0, 37, 37, 37], [5, 6, 7, 8]], np.int32)
+    found = np.asarray(setup.programs.logits(state, setup.examples, order, np.int32(2), "plain"))
+    assert found.shape == (3, 4, 10)
+    alone = np.asarray(setup.programs.predict(state, noise().images[[3, 1, 36, 0]]))
+    np.testing.assert_allclose(found[[0, 0, 0, 1], [0, 1, 2, 0]], alone, rtol=0, atol=1e-5)
+    assert np.isnan(found[2]).all(), "a batch that was not reached has no logits"
 
 
 def test_a_place_without_an_example_is_masked():

@@ -1,0 +1,184 @@
+"""The programs of a run: what `steps` computes, compiled for a network, an optimiser and a mesh of devices.
+
+A narrow network runs many steps or batches in one call, in a loop on the device. A wide one on a CPU takes one call a
+step, behind the same signatures: see `models.lowering`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.sharding import Mesh
+
+from fer_jax.data.pipeline import balanced_order, train_order
+from fer_jax.data.views import COPIES, one_copy
+from fer_jax.metrics import Metrics, Progress
+from fer_jax.models import Network
+from fer_jax.sharding import replicated, round_up, sharded_columns
+from fer_jax.steps import (
+    ORDER,
+    PLAIN,
+    Recipe,
+    TrainState,
+    create_state,
+    gather,
+    gather_shares,
+    mean_of_copies,
+    predict,
+    predict_view,
+    train_step,
+)
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a run.
+
+    Attributes:
+      init: (seed) -> state at step 0.
+      order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
+      train: (state, progress, examples, order, stop) -> (state, progress): from where the state stands in the epoch
+        up to step `stop` of it. The state given is used up. One program serves any cut; a call that has no step to
+        take compiles it.
+      logits: (state, examples, order, stop, view) -> logits [steps, width, classes] of the examples at the
+        places of the order; in batches from `stop` on they are NaN, in places without an example they mean nothing.
+      predict: (state, images) -> logits.
+      looped: whether `train` and `logits` are loops on the device, or call it once for each batch.
+      width: places in a training batch: the batch size, rounded up to what the mesh divides.
+    """
+
+    init: Callable[..., TrainState]
+    order: Callable[..., jax.Array]
+    train: Callable[..., tuple[TrainState, Progress]]
+    logits: Callable[..., jax.Array]
+    predict: Callable[..., jax.Array]
+    looped: bool
+    width: int
+
+
+def make_programs(
+    model: Network,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    image_shape: tuple[int, ...],
+    examples: int,
+    batch_size: int,
+    recipe: Recipe = PLAIN,
+    balanced_labels: np.ndarray | None = None,
+) -> Programs:
+    """Jits everything for a network, an optimiser and a mesh (shapes as in `Programs`).
+
+    With `balanced_labels` (int32 [examples], the split's) an epoch draws every class equally often.
+
+    The state and the split lie whole on every device; the batch is divided over the mesh. Under `jit` the sums of
+    BatchNorm, loss and metrics are then over the whole batch, whatever the number of devices.
+    """
+    whole, columns = replicated(mesh), sharded_columns(mesh)
+    width = round_up(batch_size, mesh)
+
+    def init(seed):
+        return create_state(model, tx, seed, image_shape, recipe)
+
+    def order(state, epoch):
+        key = jax.random.fold_in(state.rng, ORDER)
+        if balanced_labels is not None:
+            return balanced_order(key, epoch, balanced_labels, batch_size, width)
+        return train_order(key, epoch, examples, batch_size, width)
+
+    def train_one(state, progress, split, order, step):
+        rows = order[step]
+        batch = (*gather(split, rows), gather_shares(split, rows))
+        new_state, metrics = train_step(state, *batch, model=model, tx=tx, recipe=recipe)
+        bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
+        progress = Progress(
+            metrics=_added(progress.metrics, metrics),
+            bad_step=jnp.where(bad, new_state.step, progress.bad_step),
+        )
+        return new_state, progress
+
+    def train_loop(state, progress, split, order, stop):
+        def body(step, carry):
+            state, progress = carry
+            return train_one(state, progress, split, order, step)
+
+        return lax.fori_loop(state.step % order.shape[0], stop, body, (state, progress))
+
+    def logits_loop(state, split, order, stop, view):
+        def of_batch(step):
+            images, _, _ = gather(split, order[step])
+            return predict_view(state, images, view, model=model)
+
+        batch = jax.eval_shape(of_batch, 0)
+        found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
+        return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
+
+    def logits_of_copy(state, split, order, step, copy, view):
+        images, _, _ = gather(split, order[step])
+        return predict(state, one_copy(images, view, copy), model=model)
+
+    carrying = partial(
+        jax.jit, in_shardings=(whole, whole, whole, columns, whole), out_shardings=whole, donate_argnums=0
+    )
+    reading = partial(jax.jit, out_shardings=whole, static_argnames="view")
+    train: Callable[..., tuple[TrainState, Progress]]
+    logits: Callable[..., jax.Array]
+    if model.looped:
+        train = carrying(train_loop)
+        logits = reading(logits_loop, in_shardings=(whole, whole, columns, whole))
+    else:
+        train = _train_by_step(carrying(train_one))
+        logits = _logits_by_step(reading(logits_of_copy, in_shardings=(whole, whole, columns, whole, whole)))
+
+    # Drawing the first weights is a small program that LLVM takes eight seconds to optimise; unoptimised it gives the
+    # same bits after one.
+    unoptimised = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
+    return Programs(
+        init=jax.jit(init, out_shardings=whole, compiler_options=unoptimised),
+        order=jax.jit(order, out_shardings=columns),
+        train=train,
+        logits=logits,
+        predict=jax.jit(lambda state, images: predict(state, images, model=model), out_shardings=whole),
+        looped=model.looped,
+        width=width,
+    )
+
+
+def _added(sums: Metrics, more: Metrics) -> Metrics:
+    """Both together, in the types of `sums`: a loop carries what it began with, also where batches are float64."""
+    return jax.tree.map(lambda total, part: total.astype(part.dtype), sums.merge(more), sums)
+
+
+def _train_by_step(train_one: Any) -> Callable[..., tuple[TrainState, Progress]]:
+    """`Programs.train` from a jitted program that takes one step: (state, progress, examples, order, step)."""
+
+    def train(state, progress, split, order, stop):
+        first = int(state.step) % order.shape[0]
+        if first >= stop:
+            train_one.lower(state, progress, split, order, np.int32(first)).compile()
+        for step in range(first, int(stop)):
+            state, progress = train_one(state, progress, split, order, np.int32(step))
+        return state, progress
+
+    return train
+
+
+def _logits_by_step(logits_of_copy: Any) -> Callable[..., jax.Array]:
+    """`Programs.logits` from a jitted program for one copy of a batch: (state, examples, order, step, copy, view)."""
+
+    def logits(state, split, order, stop, view):
+        def of_batch(step):
+            found = [logits_of_copy(state, split, order, step, np.int32(copy), view) for copy in range(COPIES[view])]
+            return mean_of_copies(jnp.stack(found))
+
+        if stop <= 0:
+            logits_of_copy.lower(state, split, order, np.int32(0), np.int32(0), view).compile()
+        batch = jax.eval_shape(of_batch, np.int32(0))
+        found = [of_batch(np.int32(step))[None] for step in range(int(stop))]
+        return jnp.concatenate([*found, jnp.full((order.shape[0] - len(found), *batch.shape), jnp.nan, batch.dtype)])
+
+    return logits
