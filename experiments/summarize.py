@@ -2,20 +2,17 @@
 
     python experiments/summarize.py experiments/2026-11-21_mnist_15k runs/mnist_15k,seed=*
 
-Needs matplotlib (the extra 'report') and SciPy (which scikit-learn brings). A row of results.jsonl is a run, with every
-epoch's numbers.
+A row of results.jsonl is a run, with every epoch's numbers and, where the test split was scored in more than one way
+(without twins, as FER+ labels it, with test-time augmentation), all its scores. The figure needs matplotlib (the extra
+'report').
 """
 
 import json
-import math
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from scipy import stats
+from fer_jax.score_table import NAMES, has_parts
+from fer_jax.scores import t_interval
 
 # The log of seed document 001, section 3: one run.
 SEED_LOSS = (
@@ -48,7 +45,7 @@ def read(workdir):
         "versions",
         "git",
     )
-    return {
+    row = {
         "config": config["model"]["name"],
         "seed": config["seed"],
         "epochs": config["epochs"],
@@ -56,13 +53,15 @@ def read(workdir):
         **{key: record[key] for key in kept},
         "curve": {name: [epoch[name] for epoch in epochs] for name in epochs[0] if name not in ("epoch", "step")},
     }
+    # A run that was made before there were full scores has none.
+    scores = {which: splits["test"] for which, splits in record.get("scores", {}).items()}
+    return {**row, "scores": scores} if scores and has_parts(scores["best"]) else row
 
 
 def interval(values):
     """'mean ± half-width' of the 95 % interval of the mean (Student's t), in per cent."""
-    n, mean = len(values), sum(values) / len(values)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    return f"{100 * mean:.2f} ± {100 * stats.t.ppf(0.975, n - 1) * deviation / math.sqrt(n):.2f}"
+    mean, half = t_interval(values)
+    return f"{100 * mean:.2f} ± {100 * half:.2f}"
 
 
 def table(rows):
@@ -84,11 +83,63 @@ def table(rows):
         if len(runs) > 1:
             means = [interval([row[which]["test_accuracy"] for row in runs]) for which in ("last", "best")]
             lines.append(f"| `{name}`, mean of {len(runs)}, 95 % interval | | | | {means[0]} | {means[1]} | |")
+    return "\n".join(lines) + "\n" + "".join(parts_table(name, runs) for name, runs in by_network(rows).items())
+
+
+SHARES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "top2": "top-2",
+    "calibration_error": "calibration error",
+}
+
+
+def by_network(rows):
+    """The runs of each network that were scored in more than one way."""
+    found = {}
+    for row in rows:
+        if "scores" in row:
+            found.setdefault(row["config"], []).append(row)
+    return found
+
+
+def parts_table(name, runs):
+    """The Markdown table of a network's test scores: a line for each state, view and subset that all its runs have."""
+    several = len(runs) > 1
+    label = (
+        f"mean ± 95 % interval over {len(runs)} seeds (Student's t)"
+        if several
+        else "one run; [ ]: Wilson 95 % on the images"
+    )
+    lines = [
+        f"\n`{name}`, test split in per cent, {label}:\n",
+        f"| state | view | images | n | {' | '.join(SHARES.values())} |",
+        "|" + "---|" * (4 + len(SHARES)),
+    ]
+    for which, words in (("best", "selected"), ("last", "last")):
+        for view, subsets in runs[0]["scores"][which].items():
+            for subset in subsets:
+                found = [run["scores"][which].get(view, {}).get(subset) for run in runs]
+                if None in found:
+                    continue
+                if several:
+                    cells = [interval([scores[key] for scores in found]) for key in SHARES]
+                else:
+                    cells = [f"{100 * found[0][key]:.2f}" for key in SHARES]
+                    low, high = found[0]["accuracy_interval"]
+                    cells[0] += f" [{100 * low:.2f}, {100 * high:.2f}]"
+                lines.append(f"| {words} | {view} | {NAMES[subset]} | {found[0]['examples']:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def figure(rows, path):
     """Training loss and test accuracy of every run of mnist_15k beside the document's."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     epochs = range(1, len(SEED_LOSS) + 1)
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
     for row in rows:

@@ -1,53 +1,125 @@
-"""Exact evaluation of a split: every example counted once, sums divided once."""
+"""Exact evaluation of a split: the logits of every example once, and what they are worth on the host in float64."""
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from fer_jax import scores
 from fer_jax.data.dataset import Split
 from fer_jax.data.pipeline import eval_order
-from fer_jax.metrics import example_count, means
+from fer_jax.data.subsets import OFFICIAL, Subset
+from fer_jax.programs import Programs
 from fer_jax.sharding import Mesh, replicated, round_up, sharded_columns
-from fer_jax.steps import Examples, Programs, TrainState
+from fer_jax.steps import Examples, TrainState
 
 BATCH_SIZE = 256
 """Images at once in evaluation: it changes speed and memory only (activations of `mnist_15k` take 120 MB)."""
 
+SubsetScores = Mapping[str, Mapping[str, Any]]
+"""What `scores.score` gives for each subset of a split."""
+
 
 class EvalSplit(NamedTuple):
-    """A split as it lies on the devices, with the order that visits each of its examples once."""
+    """A split as it lies on the devices.
+
+    Attributes:
+      examples: its images and labels.
+      order: visits each of its examples once; see `data.pipeline`.
+      subsets: how it is scored, 'official' first; see `data.subsets`.
+    """
 
     examples: Examples
     order: jax.Array
+    subsets: Mapping[str, Subset]
 
 
 class Scores(NamedTuple):
-    """Mean cross-entropy (nats) and accuracy (0 to 1) over all examples of a split."""
+    """What an epoch is watched by, over all examples of a split unless it says otherwise.
+
+    Attributes:
+      loss: mean cross-entropy, in nats.
+      accuracy: from 0 to 1.
+      macro_f1: mean F1 score of the classes, from 0 to 1.
+      subsets: the accuracy on each subset of the split other than the official whole.
+    """
 
     loss: float
     accuracy: float
+    macro_f1: float
+    subsets: Mapping[str, float]
 
 
-def on_device(split: Split, mesh: Mesh) -> Examples:
-    """The split's uint8 images and labels, whole on every device of the mesh."""
-    images, labels = jax.device_put((split.images, split.labels), replicated(mesh))
-    return Examples(images, labels)
+def on_device(split: Split, mesh: Mesh, shares: np.ndarray | None = None) -> Examples:
+    """The split's uint8 images, labels and, where given, shares, whole on every device of the mesh."""
+    return Examples(*jax.device_put((split.images, split.labels, shares), replicated(mesh)))
 
 
-def prepare(split: Split, mesh: Mesh) -> EvalSplit:
-    """Puts a split on the devices for `evaluate`."""
+def prepare(split: Split, mesh: Mesh, subsets: Mapping[str, Subset] | None = None) -> EvalSplit:
+    """Puts a split on the devices for evaluation; without `subsets` it is scored as a whole only."""
     order = eval_order(len(split), round_up(BATCH_SIZE, mesh))
-    return EvalSplit(on_device(split, mesh), jax.device_put(order, sharded_columns(mesh)))
+    subsets = subsets or {OFFICIAL: Subset(np.ones(len(split), bool), split.labels)}
+    return EvalSplit(on_device(split, mesh), jax.device_put(order, sharded_columns(mesh)), subsets)
+
+
+def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: str = "plain") -> np.ndarray:
+    """The logits of a split's examples in their order, float64 [N, classes]; waits for the device.
+
+    Args:
+      programs: of the run.
+      state: to be evaluated.
+      split: on the devices.
+      view: what is shown of each image (see `data.views`). With more than one copy these are the logarithms of the
+        probabilities' mean over the copies, whose softmax is that mean.
+
+    Raises:
+      AssertionError: not every example was visited exactly once, which would be a fault of the programs.
+    """
+    order = np.asarray(split.order)
+    visited = np.asarray(programs.logits(state, split.examples, split.order, np.int32(len(order)), view), np.float64)
+    rows, expected = order.ravel(), len(split.examples.labels)
+    holds = rows < expected
+    times = np.bincount(rows[holds], minlength=expected)
+    assert (times == 1).all(), f"counted {times.sum()} of {expected} examples, {(times > 0).sum()} different ones"
+    logits = np.empty((expected, visited.shape[-1]))
+    logits[rows[holds]] = visited.reshape(-1, visited.shape[-1])[holds]
+    return logits
 
 
 def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Scores:
-    """Loss and accuracy of a state on a split; waits for the device.
+    """The scores that an epoch is watched by; waits for the device."""
+    logits, labels = split_logits(programs, state, split), split.subsets[OFFICIAL].labels
+    return Scores(
+        scores.mean_loss(logits, labels),
+        scores.accuracy(logits, labels),
+        scores.macro_f1(scores.confusion(logits, labels)),
+        {
+            name: scores.accuracy(logits[subset.mask], subset.labels[subset.mask])
+            for name, subset in split.subsets.items()
+            if name != OFFICIAL
+        },
+    )
 
-    Raises:
-      AssertionError: the programs did not count every example exactly once, which would be a fault of theirs.
-    """
-    metrics = programs.evaluate(state, split.examples, split.order, np.int32(split.order.shape[0]))
-    counted, expected = example_count(metrics), len(split.examples.labels)
-    assert counted == expected, f"counted {counted} of {expected} examples"
-    return Scores(*means(metrics))
+
+def full_scores(
+    programs: Programs, state: TrainState, split: EvalSplit, class_names: Sequence[str], views: Sequence[str]
+) -> Iterator[tuple[str, SubsetScores]]:
+    """All scores of a state on a split, one view after the other: (view, its scores)."""
+    for view in views:
+        yield view, score_subsets(split_logits(programs, state, split, view), split, class_names)
+
+
+def score_subsets(logits: np.ndarray, split: EvalSplit, class_names: Sequence[str]) -> SubsetScores:
+    """The full scores of each subset of a split, from the logits of its examples [N, classes]."""
+    return {
+        name: scores.score(logits[subset.mask], subset.labels[subset.mask], class_names)
+        for name, subset in split.subsets.items()
+    }
+
+
+def in_short(found: SubsetScores) -> Scores:
+    """The part of full scores that `evaluate` gives, with the same bits."""
+    official = found[OFFICIAL]
+    others = {name: score["accuracy"] for name, score in found.items() if name != OFFICIAL}
+    return Scores(official["loss"], official["accuracy"], official["macro_f1"], others)

@@ -1,5 +1,6 @@
 """Going on with a run: is it the same run, where did it stand, and does its checkpoint still compute what it did."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from fer_jax.build import Run
+from fer_jax.build import Run, resolve
 from fer_jax.checkpoint import Checkpoints, Restored
 from fer_jax.config import differences
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import CheckpointError, ConfigError, UserError
 from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
-from fer_jax.optim import SCHEDULES_THAT_NEED_EPOCHS
 from fer_jax.provenance import FILE, layout, read_json
+from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
 from fer_jax.sharding import replicated
 from fer_jax.steps import TrainState
 
@@ -34,6 +35,8 @@ _NEEDED = {
 def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The config and the record of the run in a folder; None for the file that is not there.
 
+    A key that did not exist yet when the run began has its default, which changes nothing.
+
     Raises:
       UserError: one is not what a run writes.
     """
@@ -43,7 +46,8 @@ def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | Non
         if content is not None and not (isinstance(content, dict) and all(key in content for key in needed)):
             raise UserError(f"{workdir / name} is damaged: restore it, or name another --workdir")
         found.append(content)
-    return found[0], found[1]
+    config, record = found
+    return config and json.loads(resolve(config).to_json()), record
 
 
 def check_same_run(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
+from fer_jax.score_table import NAMES, format_classes, format_scores, has_parts
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -143,9 +144,22 @@ class Console:
             f"Epoch {line['epoch']}/{self._epochs} - {line['seconds']:.0f}s - {line['images_per_second']:,.0f} images/s"
             f" - lr: {line['learning_rate']:.6g}"
             f" - loss: {line['train_loss']:.4f} - acc: {line['train_accuracy']:.4f}"
-            f" - {watched}_loss: {line[f'{watched}_loss']:.4f} - {watched}_acc: {line[f'{watched}_accuracy']:.4f}"
+            f" - {watched}_loss: {line[f'{watched}_loss']:.4f} - {watched}_acc: {_accuracies(line, watched)}"
             f" - {format_seconds(left)} left"
         )
+
+
+def _accuracies(line: Mapping[str, Any], watched: str) -> str:
+    """The accuracy on a split, in all ways in which it is scored, and what else selects."""
+    parts = [
+        f"{words} {line[f'{watched}_accuracy_{name}']:.4f}"
+        for name, words in NAMES.items()
+        if f"{watched}_accuracy_{name}" in line
+    ]
+    text = f"{line[f'{watched}_accuracy']:.4f}" + (f" ({', '.join(parts)})" if parts else "")
+    if f"{watched}_macro_f1" in line:
+        text += f" - {watched}_macro_f1: {line[f'{watched}_macro_f1']:.4f}"
+    return text
 
 
 def format_seconds(seconds: float) -> str:
@@ -163,16 +177,23 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def stand_in_sentences(dataset: DataSet) -> list[str]:
+    """What must be said wherever a run on stand-in data is shown; nothing if the data are what the config names."""
+    if not dataset.stand_in_for:
+        return []
+    wanted, given = dataset.stand_in_for.upper(), dataset.name.upper()
+    return [
+        f"STAND-IN DATA: {wanted} COULD NOT BE HAD. THIS RUN IS ON {given} INSTEAD.",
+        f"{dataset.source}.",
+        f"Its numbers say nothing about {wanted} and belong in no table of results.",
+        "To train on the real data, set FER_JAX_DATA to the folder that holds it, and start the same command.",
+    ]
+
+
 def say_stand_in(dataset: DataSet) -> None:
     """The notice that a run is not on the data its config names, if that is so; said at its start and at its end."""
-    if dataset.stand_in_for:
-        wanted, given = dataset.stand_in_for.upper(), dataset.name.upper()
-        sentences = [
-            f"STAND-IN DATA: {wanted} COULD NOT BE HAD. THIS RUN IS ON {given} INSTEAD.",
-            f"{dataset.source}.",
-            f"Its numbers say nothing about {wanted} and belong in no table of results.",
-            "To train on the real data, set FER_JAX_DATA to the folder that holds it, and start the same command.",
-        ]
+    sentences = stand_in_sentences(dataset)
+    if sentences:
         lines = [
             line for sentence in sentences for line in textwrap.wrap(sentence, NOTICE_WIDTH - 4, break_on_hyphens=False)
         ]
@@ -181,12 +202,29 @@ def say_stand_in(dataset: DataSet) -> None:
 
 
 def say_result(record: Mapping[str, Any], workdir: Path) -> None:
-    """The last and the best scores of a finished run, and which split chose the best."""
+    """The last and the best scores of a finished run, and which split chose the best.
+
+    Where there is more than plain images of a whole split to show, it is shown as tables.
+    """
     for name in ("last", "best"):
         scores = record[name]
-        numbers = " - ".join(f"{key}: {value:.4f}" for key, value in scores.items() if key not in ("epoch", "step"))
+        numbers = " - ".join(
+            f"{split}_loss: {scores[f'{split}_loss']:.4f} - {split}_accuracy: {_accuracies(scores, split)}"
+            for split in ("val", "test")
+            if f"{split}_loss" in scores
+        )
         chosen = f", chosen on the {record['selected_by']} split" if name == "best" else ""
+        if chosen and record.get("select_by", "accuracy") == "macro_f1":
+            chosen += " by macro-F1"
         say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
+    found = record.get("scores")
+    if found and has_parts(found["best"]["test"]):
+        selected = "last and selected" if record["best"]["step"] == record["last"]["step"] else "selected"
+        states = {selected: found["best"]["test"]}
+        if selected == "selected":
+            states["last"] = found["last"]["test"]
+        say(f"\n{format_scores('test', states)}\n")
+        say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
     say(
         f"The test split was read {record['test_reads']} times. Compiling took "
         f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "

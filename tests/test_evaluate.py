@@ -8,9 +8,12 @@ import pytest
 
 from fer_jax import models, optim
 from fer_jax.data.dataset import Split
-from fer_jax.evaluate import BATCH_SIZE, evaluate, prepare
+from fer_jax.data.subsets import Subset
+from fer_jax.data.views import copies
+from fer_jax.evaluate import BATCH_SIZE, Scores, evaluate, full_scores, in_short, prepare, split_logits
+from fer_jax.programs import make_programs
 from fer_jax.sharding import make_mesh, replicated
-from fer_jax.steps import TrainState, make_programs
+from fer_jax.steps import TrainState
 
 IMAGE = (28, 28, 1)
 SIZES = (1, 255, 256, 257, 1003)
@@ -98,3 +101,53 @@ def test_an_order_that_forgets_or_repeats_an_example_is_a_fault(tiny):
         evaluate(programs, state, prepared._replace(order=prepared.order[:1]))
     with pytest.raises(AssertionError, match="counted 512 of 257 examples"):
         evaluate(programs, state, prepared._replace(order=prepared.order[np.array([0, 0])]))
+    # As many as there are, and not the same.
+    twice = np.asarray(prepared.order).copy()
+    twice[0, 0] = 256
+    with pytest.raises(AssertionError, match="counted 257 of 257 examples, 256 different ones"):
+        evaluate(programs, state, prepared._replace(order=twice))
+
+
+@pytest.mark.parametrize("devices", [1, 3, 4])
+def test_every_example_has_its_logits_once_in_its_place(tiny, devices):
+    programs, state = programs_and_state(tiny, devices)
+    found = split_logits(programs, state, prepare(labelled(tiny)[:257], make_mesh(devices)))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, logits(tiny)[:257], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("view", "devices"), [("flip", 1), ("flip", 4), ("ten_crop", 1), ("ten_crop", 3)])
+def test_a_view_gives_the_mean_of_the_probabilities_of_its_copies(tiny, view, devices):
+    programs, state = programs_and_state(tiny, devices)
+    split = labelled(tiny)[:41]
+    found = np.exp(split_logits(programs, state, prepare(split, make_mesh(devices)), view))
+    alone, alone_state = programs_and_state(tiny, 1)
+    shown = [np.exp(np.asarray(alone.predict(alone_state, copy), np.float64)) for copy in copies(split.images, view)]
+    probabilities = [one / one.sum(axis=1, keepdims=True) for one in shown]
+    assert len(probabilities) == {"flip": 2, "ten_crop": 10}[view]
+    np.testing.assert_allclose(found, np.mean(probabilities, axis=0), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=0, atol=1e-5)
+    assert np.abs(found - probabilities[0]).max() > 0.01
+
+
+def test_subsets_are_scored_under_their_own_labels(tiny):
+    programs, state = programs_and_state(tiny, 4)
+    split = labelled(tiny)[:300]
+    mask, others = np.arange(300) % 3 == 0, (split.labels + 1) % 10
+    whole = Subset(np.ones(300, bool), split.labels)
+    prepared = prepare(
+        split,
+        make_mesh(4),
+        {"official": whole, "twin_free": Subset(mask, split.labels), "fer_plus": Subset(mask, others)},
+    )
+    scores = evaluate(programs, state, prepared)
+    predicted = logits(tiny)[:300].argmax(axis=1)
+    assert scores.accuracy == (predicted == split.labels).mean()
+    assert scores.subsets == {
+        "twin_free": (predicted == split.labels)[mask].mean(),
+        "fer_plus": (predicted == others)[mask].mean(),
+    }
+    ((view, found),) = full_scores(programs, state, prepared, tuple("0123456789"), ("plain",))
+    assert view == "plain"
+    assert in_short(found) == scores == Scores(*scores)
+    assert [one["examples"] for one in found.values()] == [300, 100, 100]

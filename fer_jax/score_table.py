@@ -1,0 +1,68 @@
+"""Scores as tables for a terminal: shares in per cent, intervals in brackets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NAMES = {"official": "official", "twin_free": "twin-free", "fer_plus": "FER+ majority"}
+"""How the subsets of a split are called in words."""
+
+Views = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What `scores.score` gave, by view and subset."""
+
+
+def has_parts(views: Views) -> bool:
+    """Whether there is more to show than one view of a whole split."""
+    return len(views) > 1 or any(len(subsets) > 1 for subsets in views.values())
+
+
+def format_scores(split: str, states: Mapping[str, Views]) -> str:
+    """A row for each state, view and subset of a split.
+
+    Args:
+      split: its name.
+      states: the scores of each state, by the words that a row begins with.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("", "view", "images", "n", "accuracy", "macro-F1", "balanced", "top-2", "calibration error")
+    ]
+    interval = ""
+    for state, views in states.items():
+        for view, subsets in views.items():
+            for subset, found in subsets.items():
+                interval = found["interval"]
+                shares = (found[key] for key in ("macro_f1", "balanced_accuracy", "top2", "calibration_error"))
+                accuracy = _with_interval(found["accuracy"], found["accuracy_interval"])
+                rows.append((state, view, NAMES[subset], f"{found['examples']:,}", accuracy, *map(_percent, shares)))
+    return f"{split.capitalize()} split in per cent; [ ]: {interval}\n" + _aligned(rows, texts=3)
+
+
+def format_classes(split: str, state: str, subsets: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each class of each subset, of one state and one view of a split."""
+    rows: list[tuple[str, ...]] = [("images", "class", "n", "precision", "recall", "F1")]
+    for subset, found in subsets.items():
+        for name, of_class in found["per_class"].items():
+            shares = (_with_interval(of_class[key], of_class[f"{key}_interval"]) for key in ("precision", "recall"))
+            rows.append((NAMES[subset], name, f"{of_class['examples']:,}", *shares, _percent(of_class["f1"])))
+    interval = next(iter(subsets.values()))["interval"]
+    return f"{split.capitalize()} split by class, {state}, in per cent; [ ]: {interval}\n" + _aligned(rows, texts=2)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
+
+
+def _with_interval(share: float | None, interval: Sequence[float] | None) -> str:
+    return _percent(share) if interval is None else f"{_percent(share)} [{', '.join(map(_percent, interval))}]"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], texts: int) -> str:
+    """Columns of one width; the first `texts` begin at the left, and numbers end at the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index < texts else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
