@@ -1,25 +1,18 @@
 """Evaluating a split with a checkpoint of a run that has been trained: `--mode=evaluate`."""
 
-import contextlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import ml_collections
-
 from fer_jax import provenance
-from fer_jax.build import Run, build, resolve
-from fer_jax.checkpoint import FOLDER, Checkpoints
 from fer_jax.config import check_choice
-from fer_jax.data.dataset import Split
-from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
-from fer_jax.evaluate import Scores, evaluate, prepare
+from fer_jax.data.subsets import subsets
+from fer_jax.data.views import VIEWS, views_up_to
+from fer_jax.evaluate import Scores, full_scores, in_short, prepare
+from fer_jax.open_run import open_run
 from fer_jax.record import count_test_read
-from fer_jax.resume import CONFIG_FILE, check_same_run, read_run, template, verify_logits, verify_scores
-from fer_jax.writers import say, say_stand_in
-
-SPLITS = ("train", "validation", "test")
+from fer_jax.resume import verify_scores
+from fer_jax.score_table import format_classes, format_scores, has_parts
+from fer_jax.writers import say
 
 
 def evaluate_run(
@@ -29,8 +22,12 @@ def evaluate_run(
     checkpoint: str = "last",
     data_dir: str = "",
     config: Mapping[str, Any] | None = None,
+    tta: str = "",
 ) -> Scores:
-    """Loss and accuracy of a run's checkpoint on one of its splits; prints them to the last digit.
+    """Scores of a run's checkpoint on one of its splits.
+
+    Prints loss and accuracy to the last digit and, where the split has subsets or there is test-time augmentation, the
+    tables that stand at the end of a run.
 
     Args:
       workdir: the run's folder.
@@ -38,61 +35,26 @@ def evaluate_run(
       checkpoint: 'last', 'best' or the number of a step.
       data_dir: as in training.
       config: what the caller takes for the run's config, to be checked; None takes what the run has.
+      tta: the richest test-time augmentation to score as well, 'flip' or 'ten_crop'; '' is what the run's config says.
 
     Raises:
       ConfigError: no run in `workdir`, another config, a split it does not have, or other data than it was trained on.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
     """
-    if split:
-        check_choice("--split", split, SPLITS)
-    if not checkpoint.isdecimal():
-        check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
-    folder = Path(workdir)
-    stated, record = _read_run(folder)
-    run = build(resolve(ml_collections.ConfigDict(stated)), data_dir)
-    say_stand_in(run.dataset)
-    wanted = json.loads(resolve(config).to_json()) if config else stated
-    check_same_run(folder, stated, record, wanted, run.dataset)
-    split = split or run.splits.watched_name
-    examples = _split(run, split)
-    if not (folder / FOLDER).is_dir():
-        raise CheckpointError(f"{folder / FOLDER} does not exist: the run has saved nothing yet")
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        restored = checkpoints.restore(_step(checkpoint, record, checkpoints), template(run))
-    verify_logits(run, restored)
-    scores = evaluate(run.programs, restored.arrays["state"], prepare(examples, run.mesh))
+    if tta:
+        check_choice("--tta", tta, VIEWS[1:])
+    opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir, config=config)
+    run, restored, split, examples = opened.run, opened.restored, opened.split, opened.examples
+    state, prepared = restored.arrays["state"], prepare(examples, run.mesh, subsets(run.dataset, split, examples))
+    views = views_up_to(tta or run.options.tta)
+    found = dict(full_scores(run.programs, state, prepared, run.dataset.class_names, views))
+    scores = in_short(found["plain"])
     if split == "test":
-        count_test_read(record, split)
-        provenance.write_json(folder / provenance.FILE, record)
+        count_test_read(opened.record, split)
+        provenance.write_json(opened.folder / provenance.FILE, opened.record)
     verify_scores(restored, scores, split, len(examples))
     say(f"step {restored.step}: {split}_loss: {scores.loss!r} - {split}_accuracy: {scores.accuracy!r}")
+    if has_parts(found):
+        say(f"\n{format_scores(split, {f'step {restored.step}': found})}\n")
+        say(format_classes(split, f"step {restored.step}, plain", found["plain"]))
     return scores
-
-
-def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The config and the record of the run in a folder."""
-    stated, record = read_run(folder)
-    if stated is None or record is None:
-        known = [str(path.parent) for path in folder.parent.glob(f"*/{provenance.FILE}")]
-        hint = f"; {did_you_mean(str(folder), known)}" if known else ": name the folder of a trained run"
-        raise ConfigError(f"--workdir={folder} holds no run (no {CONFIG_FILE} and {provenance.FILE} in it){hint}")
-    return stated, record
-
-
-def _split(run: Run, name: str) -> Split:
-    splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
-    if name not in splits:
-        raise ConfigError(
-            f"--split={name}: a run of protocol '{run.options.protocol}' has the splits {', '.join(sorted(splits))}"
-        )
-    return splits[name]
-
-
-def _step(checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
-    if checkpoint.isdecimal():
-        return int(checkpoint)
-    if checkpoint == "best" and record["best"] is not None:
-        return record["best"]["step"]
-    if not checkpoints.steps():
-        raise CheckpointError("the run has saved no checkpoint yet")
-    return checkpoints.steps()[-1]

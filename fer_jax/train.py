@@ -14,10 +14,13 @@ import numpy as np
 
 from fer_jax import provenance
 from fer_jax.build import Run, build, resolve
+from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DivergedError, Interrupted, UserError, warn
-from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device, prepare
+from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
+from fer_jax.final_scores import prepare_split, score_states
 from fer_jax.metrics import Progress, means
+from fer_jax.optim import with_reductions
 from fer_jax.pacing import Pace, calls
 from fer_jax.record import NOTHING_DONE, begin_record, count_test_read, epoch_line, note_scores, prefix, standing
 from fer_jax.resume import (
@@ -29,7 +32,6 @@ from fer_jax.resume import (
     restore_newest,
     template,
     verify,
-    verify_logits,
 )
 from fer_jax.signals import StopSignals
 from fer_jax.steps import Examples, TrainState
@@ -88,10 +90,10 @@ def train(
         with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
             session = Session(run, folder, checkpoints, signals, record)
             _train(session, stated, profile)
-            if run.options.protocol == "clean":
-                _read_test(session)
+            score_states(run, checkpoints, record, lambda: _stop_if_asked(session, record["step"]))
         record.update(finished=True, ended=provenance.now())
         provenance.write_json(folder / provenance.FILE, record)
+        write_card(folder, run, stated, record)
     say_result(record, folder)
     say_stand_in(run.dataset)
     return record
@@ -100,7 +102,7 @@ def train(
 def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     """Restores or begins, and trains the epochs that are left."""
     run, folder, checkpoints, _, record = session
-    examples, watched = on_device(run.splits.train, run.mesh), prepare(run.splits.watched, run.mesh)
+    examples, watched = on_device(run.splits.train, run.mesh, run.shares), prepare_split(run, run.splits.watched_name)
     state, progress = _restore_or_begin(session, watched)
     first_epoch = int(state.step) // run.steps_per_epoch
     if first_epoch == run.options.epochs:
@@ -108,7 +110,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     _say_start(run, folder)
     state, progress = _compile(session, examples, watched, state, progress)
     console = Console(run.options.epochs, len(run.splits.train), run.options.batch_size)
-    pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
+    pace = Pace(run.options.steps_per_call, run.steps_per_epoch, run.programs.looped)
     with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
         writer.write_hparams(stated)
         for epoch in range(first_epoch, run.options.epochs):
@@ -117,19 +119,20 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             state, progress = _train_epoch(session, examples, state, progress, epoch, pace, console, trace)
             seconds = time.perf_counter() - began
             scores = _evaluate_watched(session, state, watched)
-            line = epoch_line(run, epoch, progress, scores, seconds, steps=int(state.step) - first_step)
+            line = epoch_line(record, run, epoch, progress, scores, seconds, steps=int(state.step) - first_step)
             is_best = note_scores(record, run, epoch, scores)
+            state = _reduce_rate(session, state)
             progress = empty_progress(run)
             # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
             writer.write_scalars(line["step"], line)
             writer.flush()
             ends = epoch + 1 == run.options.epochs
             if is_best or ends or (epoch + 1) % checkpoints.every_epochs == 0 or session.signals.received:
-                _save(session, state, progress, scores)
+                _save(session, state, progress, scores, is_best)
             provenance.write_json(folder / provenance.FILE, record)
             console.epoch(line, prefix(run), time.perf_counter() - began)
             if not ends:
-                _stop_if_asked(session, state)
+                _stop_if_asked(session, int(state.step))
 
 
 def _train_epoch(
@@ -162,7 +165,7 @@ def _train_epoch(
                 record["seconds_training"] += time.perf_counter() - mark
                 mark = time.perf_counter()
                 _save(session, state, progress, scores=None)
-                _stop_if_asked(session, state)
+                _stop_if_asked(session, int(state.step))
     record["seconds_training"] += time.perf_counter() - mark
     return state, progress
 
@@ -195,12 +198,14 @@ def _compile(
     order = programs.order(state, np.int32(0))
     here = np.int32(int(state.step) % session.run.steps_per_epoch)
     state, progress = programs.train(state, progress, examples, order, here)
-    jax.block_until_ready(programs.evaluate(state, watched.examples, watched.order, np.int32(0)))
+    jax.block_until_ready(programs.logits(state, watched.examples, watched.order, np.int32(0), "plain"))
     session.record["seconds_compiling"] += time.perf_counter() - began
     return state, progress
 
 
-def _save(session: Session, state: TrainState, progress: Progress, scores: Scores | None) -> None:
+def _save(
+    session: Session, state: TrainState, progress: Progress, scores: Scores | None, is_best: bool = False
+) -> None:
     """Saves where training stands, with what is needed to check it when it is restored."""
     run, record = session.run, session.record
     record["step"] = int(state.step)
@@ -209,12 +214,12 @@ def _save(session: Session, state: TrainState, progress: Progress, scores: Score
         {"state": state, "progress": progress},
         {
             "standing": standing(record),
-            "scores": scores and {"split": run.splits.watched_name, **scores._asdict()},
+            "scores": scores and {"split": run.splits.watched_name, "loss": scores.loss, "accuracy": scores.accuracy},
             "logits": probe_logits(run, state),
             "layout": provenance.layout(),
         },
-        # Among equals the earlier epoch is the best; the accuracies of two states differ by 1e-6 or more.
-        rank=scores and scores.accuracy - 1e-9 * record["epoch"],
+        # A later best is better than an earlier one, and both are better than any other.
+        rank=None if scores is None else float(record["epoch"] if is_best else 0),
     )
 
 
@@ -227,19 +232,14 @@ def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -
     return scores
 
 
-def _read_test(session: Session) -> None:
-    """The clean protocol's one look at the test split: the selected state and the last, once each."""
-    run, record = session.run, session.record
-    test = prepare(run.splits.test, run.mesh)
-    for name in ("last", "best"):
-        if name == "best" and record["best"]["step"] == record["last"]["step"]:
-            record["best"] = record["last"]
-            continue
-        restored = session.checkpoints.restore(record[name]["step"], template(run))
-        verify_logits(run, restored)
-        scores = evaluate(run.programs, restored.arrays["state"], test)
-        record[name] = {**record[name], "test_loss": scores.loss, "test_accuracy": scores.accuracy}
-        count_test_read(record, "test")
+def _reduce_rate(session: Session, state: TrainState) -> TrainState:
+    """The state with a lower learning rate, if the schedule asks for it after the epoch that `record` tells of."""
+    record, schedule = session.record, session.run.optimizer.schedule
+    reduced = record["rate_reduced_after"]
+    if not schedule.reduces_now(record["epoch"], record["best"]["epoch"], reduced):
+        return state
+    record["rate_reduced_after"] = [*reduced, record["epoch"]]
+    return state.replace(opt_state=with_reductions(state.opt_state, len(reduced) + 1))
 
 
 def _diverged(session: Session, step: int) -> DivergedError:
@@ -251,13 +251,13 @@ def _diverged(session: Session, step: int) -> DivergedError:
     )
 
 
-def _stop_if_asked(session: Session, state: TrainState) -> None:
-    """Raises Interrupted if a signal came; the state has just been saved."""
+def _stop_if_asked(session: Session, step: int) -> None:
+    """Raises Interrupted if a signal came; the state at `step` has been saved."""
     number = session.signals.received
     if number is not None:
         provenance.write_json(session.folder / provenance.FILE, session.record)
         raise Interrupted(
-            f"interrupted; step {int(state.step):,} is saved in {session.folder}: the same command goes on from there",
+            f"interrupted; step {step:,} is saved in {session.folder}: the same command goes on from there",
             number,
         )
 

@@ -98,6 +98,8 @@ def test_a_score_on_the_training_split_counts_every_example(copy):
         ({"split": "tets"}, "--split: no such choice as 'tets'; did you mean 'test'?"),
         ({"split": "validation"}, "a run of protocol 'seed' has the splits test, train"),
         ({"checkpoint": "lats"}, "--checkpoint: no such choice as 'lats'; did you mean 'last'?"),
+        ({"tta": "tencrop"}, "--tta: no such choice as 'tencrop'; did you mean 'ten_crop'?"),
+        ({"tta": "plain"}, "--tta: no such choice as 'plain'; known: flip, ten_crop"),
         ({"checkpoint": "-7"}, "--checkpoint: no such choice as '-7'; known: best, last, the number of a step"),
     ],
 )

@@ -1,0 +1,162 @@
+"""The model card of a run on faces: what the network is for, what is wrong with its data, and what it scored."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_jax.build import Run
+from fer_jax.card_facts import APPARENT, FACTS, INTENDED, LAW, NO_GROUPS, OUT_OF_SCOPE
+from fer_jax.data.subsets import OFFICIAL
+from fer_jax.run_words import ONE_RUN, SUBSETS, VIEWS, percent, provenance_terms, selection
+from fer_jax.score_table import format_classes, format_scores
+from fer_jax.writers import stand_in_sentences
+
+FILE = "model_card.md"
+
+
+def write_card(folder: Path, run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Writes `model_card.md` into the folder of a finished run, if its data are faces.
+
+    Args:
+      folder: the run's folder.
+      run: what was trained.
+      config: as it stands in config.json.
+      record: as it stands in run.json, final.
+    """
+    if run.dataset.name in FACTS:
+        path = folder / FILE
+        partial = path.with_name(FILE + ".partial")
+        partial.write_text(card(folder.resolve().name, run, config, record), encoding="utf-8")
+        os.replace(partial, path)
+
+
+def card(name: str, run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """The card's text, in Markdown; the arguments are those of `write_card`, with the run's name."""
+    facts = FACTS[run.dataset.name]
+    stand_in = stand_in_sentences(run.dataset)
+    notice = ["> **" + "**\n>\n> **".join(stand_in) + "**"] if stand_in else []
+    sections = [
+        f"# Model card: {name}",
+        *notice,
+        _what(run, config),
+        "## What the classes are",
+        APPARENT,
+        "## What it is for",
+        _list(INTENDED),
+        "## What it is not for",
+        _list(OUT_OF_SCOPE),
+        LAW,
+        "## Data",
+        _list([f"Read from: {run.dataset.source}.", *facts.origin, *_choices(run, config)]),
+        _counts(run),
+        "### What is wrong with them",
+        _list(facts.faults),
+        "## Training",
+        _recipe(run, config),
+        "## Numbers",
+        *_numbers(run, record),
+        "## Known biases",
+        _list([NO_GROUPS, *facts.biases]),
+        "## Where this comes from",
+        _list([f"{term}: {text}" for term, text in provenance_terms(record)]),
+        *notice,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _what(run: Run, config: Mapping[str, Any]) -> str:
+    height, width, channels = run.model.image_shape
+    colour = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
+    return (
+        f"`{config['model']['name']}`, a convolutional network of {run.summary.total:,} parameters "
+        f"({run.summary.trainable:,} trainable), written in JAX and Flax. It takes a picture of {width}x{height} "
+        f"pixels ({colour}, 8 bit) that shows one face, and gives a probability for each of "
+        f"{len(run.dataset.class_names)} classes: {', '.join(run.dataset.class_names)}."
+    )
+
+
+def _choices(run: Run, config: Mapping[str, Any]) -> list[str]:
+    """What the run chose of its data, where that bears on its numbers."""
+    data, found = config["data"], []
+    if run.dataset.name == "facial_expressions":
+        people = {
+            "person": "by person: nobody is in two of them",
+            "image": "**by picture: the same people are in several of them, which flatters every number below**",
+        }
+        found.append(f"The splits are those of fold {data['fold']} of 5, {people[data['split_by']]}.")
+    if data["exclude"] and not run.dataset.stand_in_for:
+        found.append(f"Left out: the pictures listed in {data['exclude']}.")
+    if data["limit"]:
+        found.append(f"**Cut short: the first {data['limit']:,} pictures of each split only.**")
+    return found
+
+
+def _counts(run: Run) -> str:
+    """How many images of each class each split has."""
+    splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
+    names = run.dataset.class_names
+    lines = [f"| split | images | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
+    for split, examples in splits.items():
+        counts = np.bincount(examples.labels, minlength=len(names))
+        lines.append(f"| {split} | {len(examples):,} | {' | '.join(f'{count:,}' for count in counts)} |")
+    return "\n".join(lines)
+
+
+def _recipe(run: Run, config: Mapping[str, Any]) -> str:
+    """The whole config, a line a section."""
+    top = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
+    lines = [
+        f"{run.options.epochs} epochs of {run.steps_per_epoch:,} steps, from random weights: no other pictures and no "
+        "pretrained network were used. The whole config, as `config.json` has it:"
+    ]
+    for name, section in {"top level": top, **sections}.items():
+        values = ", ".join(f"{key} = {value!r}" for key, value in section.items())
+        lines.append(f"- {name}: `{values}`")
+    return lines[0] + "\n\n" + "\n".join(lines[1:])
+
+
+def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
+    """The test scores of the selected and the last state, or that there are none."""
+    scores = record.get("scores") or {}
+    watched = run.splits.watched_name
+    split = "test" if "test" in scores.get("best", {}) else watched
+    reads = (
+        f"The test split was read {record['test_reads']:,} times up to the end of the run (each evaluation of one "
+        "checkpoint on it counts); `run.json` keeps the count."
+    )
+    paragraphs = [reads]
+    if split != "test":
+        paragraphs.append("**No test scores were taken in this run.**")
+    if split not in scores.get("best", {}):
+        return paragraphs
+    paragraphs.append(selection(record, split, record["best"]["step"]))
+    best = scores["best"][split]
+    if record["best"]["step"] == record["last"]["step"]:
+        states = {"last and selected": best}
+    else:
+        states = {"selected": best, "last": scores["last"][split]}
+    plain = best["plain"]
+    official = plain[OFFICIAL]
+    most = max(run.dataset.class_names, key=lambda name: official["per_class"][name]["examples"])
+    share = official["per_class"][most]["examples"] / official["examples"]
+    ways = [f"{name}: {meaning}." for name, meaning in (SUBSETS[key] for key in plain)]
+    views = [f"{name}: {meaning}." for name, meaning in (VIEWS[key] for key in best)]
+    error = percent(official["calibration_error"])
+    return [
+        *paragraphs,
+        f"{ONE_RUN} Always answering '{most}' would score {percent(share)}.",
+        f"```\n{format_scores(split, states)}\n```",
+        _list([*ways, *views]),
+        f"```\n{format_classes(split, 'selected state, plain', plain)}\n```",
+        f"Calibration: on average the probability of the selected state's answer is {error} away from the share "
+        "of such answers that are right (expected calibration error, 15 bins). A probability "
+        "from this network says how sure the network is of its label, and nothing about how strong a feeling is.",
+    ]
+
+
+def _list(sentences: Any) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -1,0 +1,131 @@
+"""Writing a report: the order in which a run is opened, evaluated, drawn and described."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fer_jax import provenance
+from fer_jax.data.subsets import OFFICIAL, subsets
+from fer_jax.data.views import views_up_to
+from fer_jax.errors import UserError
+from fer_jax.evaluate import in_short, prepare, score_subsets, split_logits
+from fer_jax.open_run import Opened, open_run
+from fer_jax.record import count_test_read, prefix
+from fer_jax.report.findings import most_confident_mistakes, reliability
+from fer_jax.report.page import Content, page
+from fer_jax.resume import verify_scores
+from fer_jax.run_words import provenance_terms, selection
+from fer_jax.writers import read_metrics, say, say_stand_in, stand_in_sentences
+
+FILE = "report.html"
+PICTURES = ("confusion", "confusion_counts", "calibration", "curves", "mistakes")
+MOST_MISTAKES = 24
+
+
+def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir: str = "") -> Path:
+    """Evaluates a run's checkpoint on one of its splits and writes pictures and a page into its folder.
+
+    Args:
+      workdir: the run's folder.
+      split: 'train', 'validation' or 'test'; '' is the one that the run's protocol watches. A look at 'test' is
+        counted in run.json.
+      checkpoint: 'last', 'best' or the number of a step.
+      data_dir: as in training.
+
+    Returns:
+      The page's file.
+
+    Raises:
+      ConfigError: no run in `workdir`, a split it does not have, or other data than it was trained on.
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+      UserError: Matplotlib is not installed, or a file cannot be written.
+    """
+    _check_matplotlib()
+    from fer_jax.report.figures import thumbnail
+    from fer_jax.report.pictures import gallery, pictures
+
+    opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir)
+    run, folder, record, split, examples = opened.run, opened.folder, opened.record, opened.split, opened.examples
+    dataset, step = run.dataset, opened.restored.step
+    prepared = prepare(examples, run.mesh, subsets(dataset, split, examples))
+    logits = {
+        view: split_logits(run.programs, opened.restored.arrays["state"], prepared, view)
+        for view in views_up_to(run.options.tta)
+    }
+    if split == "test":
+        count_test_read(record, split)
+        provenance.write_json(folder / provenance.FILE, record)
+    found = {view: score_subsets(of_view, prepared, dataset.class_names) for view, of_view in logits.items()}
+    verify_scores(opened.restored, in_short(found["plain"]), split, len(examples))
+    mistakes = most_confident_mistakes(logits["plain"], examples, split, dataset.class_names, MOST_MISTAKES)
+    shown: dict[str, Any] = {
+        "name": folder.resolve().name,
+        "split": split,
+        "step": step,
+        "warning": f"STAND-IN DATA: {dataset.name}, NOT {dataset.stand_in_for}".upper() if dataset.stand_in_for else "",
+    }
+    drawn = pictures(
+        **shown,
+        official=found["plain"][OFFICIAL],
+        sure=reliability(logits["plain"], examples.labels),
+        epochs=read_metrics(folder),
+        watched=prefix(run),
+        best=record["best"],
+    )
+    content = Content(
+        title=f"{shown['name']}, {split} split",
+        stand_in=stand_in_sentences(dataset),
+        has_card=(folder / "model_card.md").is_file(),
+        summary=_summary(opened),
+        selection=selection(record, split, step),
+        split=split,
+        scores=found,
+        pictures=drawn,
+        mistakes=[(one, thumbnail(one.image)) for one in mistakes],
+        provenance=provenance_terms(record),
+        config=opened.config,
+    )
+    files = {name: picture.light for name, picture in drawn.items()}
+    if mistakes:
+        files["mistakes"] = gallery(**shown, mistakes=mistakes)
+    for name in PICTURES:
+        # What an earlier report left must not stand beside this one's page.
+        (folder / f"{name}.png").unlink(missing_ok=True)
+        if name in files:
+            _write(folder / f"{name}.png", files[name])
+    _write(folder / FILE, page(content).encode())
+    accuracy = found["plain"][OFFICIAL]["accuracy"]
+    say(f"step {step}: {split}_accuracy: {accuracy!r}; the report is {folder / FILE}")
+    say_stand_in(dataset)
+    return folder / FILE
+
+
+def _check_matplotlib() -> None:
+    """Asks for it before anything is evaluated, so that no look at the test split is wasted."""
+    try:
+        import fer_jax.report.figures  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise UserError("a report needs matplotlib, which is not installed: pip install 'fer_jax[report]'") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _summary(opened: Opened) -> list[tuple[str, str]]:
+    run, restored, record = opened.run, opened.restored, opened.record
+    epoch = restored.record["standing"]["epoch"]
+    unfinished = "" if record["finished"] else "; the run is not finished"
+    return [
+        ("network", f"{opened.config['model']['name']}, {run.summary.total:,} parameters"),
+        ("data", f"{run.dataset.name}: {run.dataset.source}"),
+        ("split", f"{opened.split}, {len(opened.examples):,} images"),
+        ("checkpoint", f"step {restored.step:,}, after epoch {epoch} of {run.options.epochs}{unfinished}"),
+        ("protocol", f"{run.options.protocol}: the {record['selected_by']} split is watched and selects"),
+        ("test reads", f"{record['test_reads']:,} evaluations of a checkpoint on the test split so far"),
+    ]
