@@ -10,8 +10,7 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 import pytest
-from absl import flags
-from absl.testing import flagsaver
+from commands import Result, assert_refused, call_command
 from test_data import write_mnist
 
 from fer_jax import main as command_line
@@ -20,13 +19,6 @@ from fer_jax.writers import read_metrics
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MNIST_10K = f"--config={CONFIGS / 'mnist_10k.py'}"
-
-
-class Result:
-    """How a command ended: its exit code, and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str):
-        self.code, self.out, self.err = code, out, err
 
 
 @pytest.fixture
@@ -38,28 +30,9 @@ def command(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
 
     def call(*words: str) -> Result:
-        argv = ["fer_jax", *words]
-        monkeypatch.setattr(sys, "argv", argv)
-        capsys.readouterr()
-        with flagsaver.flagsaver():
-            try:
-                code = command_line.main(command_line._parse_flags(argv))
-            except SystemExit as end:
-                code = end.code
-            finally:
-                flags.FLAGS.unparse_flags()
-        return Result(code, *capsys.readouterr())
+        return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)
 
     return call
-
-
-def assert_refused(result: Result, *parts: str, code: int = 2) -> None:
-    """One sentence on stderr with these parts in it, nothing of a traceback, and nothing written."""
-    for part in parts:
-        assert part in result.err
-    assert result.err.startswith("fer_jax: ") and result.err.count("\n") == 1 and "Traceback" not in result.err
-    assert len(result.err) < 700 and result.code == code
-    assert not list(Path().iterdir())
 
 
 @pytest.fixture
@@ -207,6 +180,9 @@ def test_an_unknown_network_in_a_config_file_is_told(command, tmp_path):
         ("protocol=sede", "config.protocol: no such choice as 'sede'; did you mean 'seed'?"),
         ("optim.name=adm", "config.optim.name: no such choice as 'adm'; did you mean 'adam'?"),
         ("optim.schedule=cosine", "config.optim.schedule: no such choice as 'cosine'; known: constant, inverse_time"),
+        ("select_by=f1", "config.select_by: no such choice as 'f1'; known: accuracy, macro_f1"),
+        ("tta=flop", "config.tta: no such choice as 'flop'; did you mean 'flip'?"),
+        ("tta=plain", "config.tta: no such choice as 'plain'; known: flip, ten_crop"),
         ("max_params=100", "the network has 5,890 parameters, more than config.max_params = 100; make it smaller, or"),
     ],
 )
@@ -409,7 +385,7 @@ def test_a_full_disk_during_a_checkpoint_keeps_the_one_before(command, tiny_file
 
 LIMITED = """
 import resource, signal, sys
-from fer_jax import checkpoint, main
+from fer_jax import checkpoint, command, main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 save, saved = checkpoint.Checkpoints.save, []
 def limited_save(self, step, *arguments, **options):
@@ -419,7 +395,7 @@ def limited_save(self, step, *arguments, **options):
     return save(self, step, *arguments, **options)
 checkpoint.Checkpoints.save = limited_save
 sys.argv[0] = "fer_jax"
-main.run()
+command.run(main.main, main.FLAGS)
 """
 
 

@@ -1,0 +1,106 @@
+"""What every command does around its own work: flags, one-sentence errors with exit codes, quiet logging, JAX's cache.
+
+A command is a module with `FLAGS`, its own `FlagValues`, so that several commands can be imported in one process, and
+`main()`, which does what the flags say.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from fer_jax import flag_errors
+from fer_jax.errors import ConfigError, UserError
+
+# JAX is imported in the function, so that a misspelt flag is told at once.
+
+_HELP = {"--help", "-h", "-help", "--helpshort"}
+_HELPFULL = {"--helpfull"}
+
+
+def run(main: Callable[[], None], values: flags.FlagValues) -> None:
+    """Runs a command as a program, and ends the process with its exit code.
+
+    Args:
+      main: does what the flags say, which have been parsed. It raises UserError for what the user can mend.
+      values: the command's flags.
+    """
+    # Orbax logs a traceback of what it raises as well; what a user must know is said in our own words.
+    logging.set_verbosity(logging.FATAL)
+    app.run(lambda argv: told(main), flags_parser=functools.partial(parse, values))
+
+
+def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Parses the flags of a command and those of absl.
+
+    Args:
+      values: the command's flags; the flag of a config file, if there is one, is called `flag_errors.CONFIG`.
+      argv: the command and its words.
+
+    Returns:
+      The words that are no flags: the command only.
+
+    Raises:
+      SystemExit: with 0 after help; with 2 after the sentence that says what is wrong with a flag or the config file.
+    """
+    if (_HELP | _HELPFULL) & set(argv):
+        print(_help(values, full=bool(_HELPFULL & set(argv))))
+        sys.exit(0)
+    values.append_flag_values(flags.FLAGS)
+
+    def parse_all() -> None:
+        if flag_errors.CONFIG in values:
+            values[flag_errors.CONFIG].parser = flag_errors.ConfigFileParser(argv)
+        flag_errors.parse(values, argv)
+
+    code = told(parse_all)
+    if code:
+        sys.exit(code)
+    flags.FLAGS.mark_as_parsed()
+    return argv[:1]
+
+
+def _help(values: flags.FlagValues, full: bool) -> str:
+    """The docstring of the command, its flags, and with `full` those of absl too."""
+    texts = [values.get_help(), flags.FLAGS.get_help()] if full else [values.main_module_help()]
+    return "\n".join([sys.modules["__main__"].__doc__ or "", "flags:", *texts])
+
+
+def told(action: Callable[[], None]) -> int:
+    """Runs a part of a command; what the user can mend is told in a sentence on stderr. Returns the exit code."""
+    try:
+        action()
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing new was saved", 130)
+    except OSError as error:
+        # Files are written in many places; a full disk or a lost permission is never a fault of the program.
+        return _fail(f"{error.filename or 'a file cannot be read or written'}: {error.strerror or error}", 1)
+    return 0
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"fer_jax: {message}", file=sys.stderr, flush=True)
+    return exit_code
+
+
+def prepare_jax() -> None:
+    """Checks that JAX has a device; compiled programs are kept in the user's cache, so that the second start is quick.
+
+    Raises:
+      ConfigError: JAX finds no device.
+    """
+    import jax
+
+    from fer_jax.data.download import cache_folder
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ConfigError(f"JAX finds no device to compute on: {' '.join(str(error).split())}") from error
