@@ -14,8 +14,9 @@ from fer_jax.data import augment
 from fer_jax.data.dataset import Split
 from fer_jax.evaluate import evaluate, on_device, prepare
 from fer_jax.metrics import Progress, example_count, means
+from fer_jax.programs import make_programs
 from fer_jax.sharding import make_mesh
-from fer_jax.steps import AveragedState, Recipe, evaluation_variables, make_programs, train_step
+from fer_jax.steps import AveragedState, Recipe, evaluation_variables, train_step
 
 IMAGE = (28, 28, 1)
 EXAMPLES, BATCH, STEPS = 37, 16, 3
