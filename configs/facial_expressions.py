@@ -4,8 +4,8 @@
 
 The document states the layers, eight categories and Adam at 0.01, and no result. "With stride 3,3" is read as a kernel
 of 3x3 and stride 1, for a stride of 3 would leave too little to pool; images of 48x48 gray, valid padding, ReLU, batch
-128 and 30 epochs are taken. It has no dropout. No person is in two splits, and the epoch is selected on validation. No
-stand-in has eight classes, so the images must be there.
+128 and 30 epochs are taken. It has no dropout. No person is in two splits, and the epoch is selected on validation by
+macro-F1, for 92 % of the images are neutral or happy. No stand-in has eight classes, so the images must be there.
 
 Here: not measured yet.
 """
@@ -18,6 +18,7 @@ def get_config():
     config.epochs = 30
     config.batch_size = 128
     config.protocol = "clean"
+    config.select_by = "macro_f1"
     config.max_params = 1_081_096
     config.optim.name = "adam"
     config.optim.learning_rate = 0.01

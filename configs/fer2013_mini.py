@@ -1,6 +1,11 @@
-"""fer2013_mini: a network of our own for FER2013, 206,119 parameters, trained on one CPU core within an hour.
+"""206,119 parameters (205,351 trainable): six convolutions of our own for FER2013, made for a CPU.
 
-python -m fer_jax.main --config=configs/fer2013_mini.py
+    python -m fer_jax.main --config=configs/fer2013_mini.py
+
+Trained from scratch on FER2013's own training split with augmentation, label smoothing and a moving average; the epoch
+is selected on PublicTest and PrivateTest is read once.
+
+Here: not measured yet.
 """
 
 from fer_jax.build import default_config

@@ -231,14 +231,12 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
 
 
 def _check_fits(config: ml_collections.ConfigDict, model: models.Network, dataset: DataSet) -> None:
-    found = dataset.splits["train"].images.shape[1:]
-    if found != model.image_shape or len(dataset.class_names) != model.num_classes:
+    classes = len(dataset.class_names)
+    if classes != model.num_classes:
+        advice = "choose a network and a data set that fit each other"
+        if "num_classes" in config.model:
+            advice = f"set config.model.num_classes = {classes}"
         raise ConfigError(
-            f"config.model.name = '{config.model.name}' takes images of {_sides(model.image_shape)} and tells "
-            f"{model.num_classes} classes apart, but config.data.name = '{dataset.name}' has images of {_sides(found)} "
-            f"and {len(dataset.class_names)} classes: choose a network and a data set that fit each other"
+            f"config.model.name = '{config.model.name}' tells {model.num_classes} classes apart, but "
+            f"config.data.name = '{dataset.name}' has {classes} ({', '.join(dataset.class_names)}): {advice}"
         )
-
-
-def _sides(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -162,6 +162,11 @@ def _accuracies(line: Mapping[str, Any], watched: str) -> str:
     return text
 
 
+def times(count: int) -> str:
+    """'once', 'twice', '3 times'."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
 def format_seconds(seconds: float) -> str:
     """12s, 3m 05s, 2h 10m."""
     seconds = round(seconds)
@@ -204,8 +209,9 @@ def say_stand_in(dataset: DataSet) -> None:
 def say_result(record: Mapping[str, Any], workdir: Path) -> None:
     """The last and the best scores of a finished run, and which split chose the best.
 
-    Where there is more than plain images of a whole split to show, it is shown as tables.
+    Where there is more than plain images of a whole split to show, or accuracy did not choose, it is shown as tables.
     """
+    by_macro_f1 = record.get("select_by", "accuracy") == "macro_f1"
     for name in ("last", "best"):
         scores = record[name]
         numbers = " - ".join(
@@ -214,11 +220,11 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
             if f"{split}_loss" in scores
         )
         chosen = f", chosen on the {record['selected_by']} split" if name == "best" else ""
-        if chosen and record.get("select_by", "accuracy") == "macro_f1":
+        if chosen and by_macro_f1:
             chosen += " by macro-F1"
         say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
     found = record.get("scores")
-    if found and has_parts(found["best"]["test"]):
+    if found and (by_macro_f1 or has_parts(found["best"]["test"])):
         selected = "last and selected" if record["best"]["step"] == record["last"]["step"] else "selected"
         states = {selected: found["best"]["test"]}
         if selected == "selected":
@@ -226,7 +232,7 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
         say(f"\n{format_scores('test', states)}\n")
         say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
     say(
-        f"The test split was read {record['test_reads']} times. Compiling took "
+        f"The test split was read {times(record['test_reads'])}. Compiling took "
         f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
         f"Everything is in {workdir}"
     )

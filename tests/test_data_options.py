@@ -10,6 +10,7 @@ from fer_jax import data
 from fer_jax.build import build, default_config
 from fer_jax.config import defaults
 from fer_jax.data import index_lists
+from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import ConfigError, DataError
 
 
@@ -125,3 +126,24 @@ def test_bad_list_file(tmp_path, faces, content, message):
         path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         index_lists.exclude(faces, str(path))
+
+
+def test_images_of_another_size_go_through_fit_image():
+    plain, fitted = data.load(name="digits"), data.load(name="digits", image_shape=(40, 48, 3))
+    assert fitted.splits["test"].images.shape == (360, 40, 48, 3)
+    expected = fit_image(plain.splits["test"].images[7], (40, 48, 3))
+    np.testing.assert_array_equal(fitted.splits["test"].images[7], expected)
+    np.testing.assert_array_equal(fitted.splits["test"].labels, plain.splits["test"].labels)
+    assert fitted.source == f"{plain.source}, scaled from 28x28 to 48x40 pixels"
+    same = data.load(name="digits", image_shape=(28, 28, 1))
+    assert (same.source, same.fingerprint) == (plain.source, plain.fingerprint)
+
+
+def test_a_network_of_other_classes_than_the_data_is_refused():
+    config = default_config("fer2013_mini", "digits")
+    with pytest.raises(ConfigError, match="7 classes apart.*'digits' has 10.*set config.model.num_classes = 10"):
+        build(config)
+    config.model.num_classes = 10
+    assert build(config).splits.train.images.shape[1:] == (48, 48, 1)
+    with pytest.raises(ConfigError, match="10 classes apart.*'synthetic_faces' has 7 .angry.*fit each other"):
+        build(default_config("mnist_15k", "synthetic_faces"))

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fer_jax.config import check_at_least, check_choice
 from fer_jax.data import digits, facial_expressions, fer2013, folder, index_lists, mnist, synthetic_faces
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.download import UnavailableError
+from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import ConfigError, DataError
 
 __all__ = ["DataSet", "ProtocolSplits", "Split", "load", "protocol_splits"]
@@ -52,7 +55,7 @@ def load(
     split_by: str = "person",
     path: str = "",
     exclude: str = "",
-    image_shape: tuple[int, int, int] = (48, 48, 1),
+    image_shape: tuple[int, int, int] | None = None,
     data_dir: str = "",
 ) -> DataSet:
     """Loads a data set into host memory.
@@ -67,7 +70,8 @@ def load(
       path: the folder of pictures of 'folder'.
       exclude: a file of examples to leave out, as written by the audit; '' for none. From a fallback nothing is left
         out.
-      image_shape: (height, width, channels) of the network, for data sets of pictures of any size.
+      image_shape: (height, width, channels) of the network: images of another size go through `fit_image`. None leaves
+        them as the data set has them.
       data_dir: the one folder to look in; '' for the usual places, which are described in `places`. It makes no
         difference to a data set that is not looked for.
 
@@ -92,21 +96,34 @@ def load(
                 f"config.data.{option} = {value!r} means nothing to config.data.name = '{name}': leave it out, or "
                 "choose another data set"
             )
-    options = {**chosen, "image_shape": image_shape, "data_dir": data_dir}
+    options = {**chosen, "data_dir": data_dir} | ({"image_shape": image_shape} if image_shape else {})
     try:
         data = _load(name, options)
     except UnavailableError as error:
         if not fallback:
             raise
-        stand_in = _load(fallback, {"image_shape": image_shape})
+        stand_in = _load(fallback, options)
         return replace(stand_in, stand_in_for=name, source=f"{stand_in.source}, because {error}")
     return index_lists.exclude(data, exclude) if exclude else data
 
 
 def _load(name: str, options: dict[str, Any]) -> DataSet:
-    """Calls a loader with those of the options that it takes."""
+    """Calls a loader with those of the options that it takes, and fits the images to the network if it has not."""
     taken = inspect.signature(LOADERS[name]).parameters
-    return LOADERS[name](**{option: value for option, value in options.items() if option in taken})
+    data = LOADERS[name](**{option: value for option, value in options.items() if option in taken})
+    return _fitted(data, options["image_shape"]) if "image_shape" in options else data
+
+
+def _fitted(data: DataSet, image_shape: tuple[int, int, int]) -> DataSet:
+    found = data.splits["train"].images.shape[1:]
+    if found == image_shape:
+        return data
+    splits = {
+        name: replace(split, images=np.stack([fit_image(image, image_shape) for image in split.images]))
+        for name, split in data.splits.items()
+    }
+    source = f"{data.source}, scaled from {found[1]}x{found[0]} to {image_shape[1]}x{image_shape[0]} pixels"
+    return replace(data, splits=splits, source=source)
 
 
 def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSplits:

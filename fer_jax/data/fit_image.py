@@ -21,7 +21,7 @@ _SIXTEEN_BITS = 65535
 
 
 def fit_image(
-    source: str | Path | bytes | Image.Image, image_shape: tuple[int, int, int], name: str = ""
+    source: str | Path | bytes | Image.Image | np.ndarray, image_shape: tuple[int, int, int], name: str = ""
 ) -> np.ndarray:
     """Fits a picture to a network: turned upright, gray or RGB, cut to the middle, scaled.
 
@@ -31,7 +31,7 @@ def fit_image(
     frames the first is used.
 
     Args:
-      source: a file, the bytes of one, or a picture that Pillow has opened.
+      source: a file, the bytes of one, a picture that Pillow has opened, or its pixels, uint8 [H, W, 1 or 3].
       image_shape: (height, width, channels), with 1 or 3 channels.
       name: what errors call the picture; '' for its path.
 
@@ -75,8 +75,12 @@ def fit_image(
     return np.asarray(fitted, np.uint8).reshape(image_shape)
 
 
-def _opened(source: str | Path | bytes | Image.Image, name: str) -> contextlib.AbstractContextManager[Image.Image]:
+def _opened(
+    source: str | Path | bytes | Image.Image | np.ndarray, name: str
+) -> contextlib.AbstractContextManager[Image.Image]:
     """The picture, of which only the header has been read."""
+    if isinstance(source, np.ndarray):
+        return contextlib.nullcontext(Image.fromarray(source[..., 0] if source.shape[-1] == 1 else source))
     if isinstance(source, Image.Image):
         return contextlib.nullcontext(source)  # The caller opened it and is to close it.
     if not isinstance(source, bytes):
