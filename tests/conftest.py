@@ -6,6 +6,7 @@ promotion is an error; compiled programs are kept between runs.
 
 import gc
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,9 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

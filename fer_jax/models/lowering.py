@@ -1,6 +1,6 @@
 """How a convolution becomes a program, and whether training steps can run in a loop on the device: decided here alone.
 
-A GPU and a TPU run XLA's own convolution, in a loop or not. On a CPU that convolution is 8 to 60 times slower inside a
+A GPU and a TPU run XLA's own convolution, in a loop or not. On a CPU that convolution is 6 to 70 times slower inside a
 loop than outside (jax 0.10.2), so there are two ways:
 - narrow networks compute convolutions as matrix products, which have no such cliff, and run many steps in one call;
 - wide networks, where the k*k shifted copies cost more than they save, use XLA's own in one call a step.
