@@ -2,8 +2,9 @@
 
     python -m fer_jax.main --config=configs/fer2013_mini.py
 
-Trained from scratch on FER2013's own training split; the epoch is selected on PublicTest, and PrivateTest is read for the
-selected and the last state only. The recipe was chosen on PublicTest among four (experiments/2026-11-21_fer2013_mini).
+Trained from scratch on FER2013's own training split; the epoch is selected on PublicTest, and PrivateTest is read for
+the selected and the last state only. The recipe was chosen on PublicTest among four, see
+experiments/2026-11-21_fer2013_mini.
 
 Here: 50 epochs of a minute each on one core of an x86-64 machine (AVX-512); no score has been measured yet.
 """
