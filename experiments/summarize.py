@@ -3,8 +3,8 @@
     python experiments/summarize.py experiments/2026-11-21_mnist_15k runs/mnist_15k,seed=*
 
 A row of results.jsonl is a run, with every epoch's numbers and, where the test split was scored in more than one way
-(without twins, as FER+ labels it, with test-time augmentation), all its scores. The figure needs matplotlib (the extra
-'report').
+(without twins, as FER+ labels it, with test-time augmentation) or macro-F1 selected, all its scores. The figure needs
+matplotlib (the extra 'report').
 """
 
 import json
@@ -55,7 +55,8 @@ def read(workdir):
     }
     # A run that was made before there were full scores has none.
     scores = {which: splits["test"] for which, splits in record.get("scores", {}).items()}
-    return {**row, "scores": scores} if scores and has_parts(scores["best"]) else row
+    tells_more = scores and (has_parts(scores["best"]) or record.get("select_by") == "macro_f1")
+    return {**row, "scores": scores} if tells_more else row
 
 
 def interval(values):
