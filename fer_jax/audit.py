@@ -20,6 +20,7 @@ from absl import flags
 
 from fer_jax import command
 from fer_jax.errors import ConfigError, DataError, UserError, did_you_mean
+from fer_jax.files import write_whole
 
 if TYPE_CHECKING:
     from fer_jax.data import DataSet
@@ -145,7 +146,7 @@ def _write(folder: Path, report: Mapping[str, Any], text: str, lists: Mapping[st
             "exclude": positions,
         }
         write_json(folder / _file(key), content)
-    (folder / "audit.md").write_text(text, encoding="utf-8")
+    write_whole(folder / "audit.md", text)
     write_json(folder / "audit.json", report)
 
 

@@ -1,6 +1,5 @@
 """The model card of a run on faces: what the network is for, what is wrong with its data, and what it scored."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import numpy as np
 from fer_jax.build import Run
 from fer_jax.card_facts import APPARENT, FACTS, INTENDED, LAW, NO_GROUPS, OUT_OF_SCOPE
 from fer_jax.data.subsets import OFFICIAL
+from fer_jax.files import write_whole
 from fer_jax.run_words import ONE_RUN, SUBSETS, VIEWS, percent, provenance_terms, selection
-from fer_jax.score_table import format_classes, format_scores
+from fer_jax.score_table import format_classes, format_scores, name_states
 from fer_jax.writers import stand_in_sentences
 
 FILE = "model_card.md"
@@ -27,10 +27,7 @@ def write_card(folder: Path, run: Run, config: Mapping[str, Any], record: Mappin
       record: as it stands in run.json, final.
     """
     if run.dataset.name in FACTS:
-        path = folder / FILE
-        partial = path.with_name(FILE + ".partial")
-        partial.write_text(card(folder.resolve().name, run, config, record), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(folder / FILE, card(folder.resolve().name, run, config, record))
 
 
 def card(name: str, run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -96,10 +93,9 @@ def _choices(run: Run, config: Mapping[str, Any]) -> list[str]:
 
 def _counts(run: Run) -> str:
     """How many images of each class each split has."""
-    splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
     names = run.dataset.class_names
     lines = [f"| split | images | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
-    for split, examples in splits.items():
+    for split, examples in run.splits.by_name().items():
         counts = np.bincount(examples.labels, minlength=len(names))
         lines.append(f"| {split} | {len(examples):,} | {' | '.join(f'{count:,}' for count in counts)} |")
     return "\n".join(lines)
@@ -135,10 +131,6 @@ def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
         return paragraphs
     paragraphs.append(selection(record, split, record["best"]["step"]))
     best = scores["best"][split]
-    if record["best"]["step"] == record["last"]["step"]:
-        states = {"last and selected": best}
-    else:
-        states = {"selected": best, "last": scores["last"][split]}
     plain = best["plain"]
     official = plain[OFFICIAL]
     most = max(run.dataset.class_names, key=lambda name: official["per_class"][name]["examples"])
@@ -149,7 +141,7 @@ def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
     return [
         *paragraphs,
         f"{ONE_RUN} Always answering '{most}' would score {percent(share)}.",
-        f"```\n{format_scores(split, states)}\n```",
+        f"```\n{format_scores(split, name_states(record, split))}\n```",
         _list([*ways, *views]),
         f"```\n{format_classes(split, 'selected state, plain', plain)}\n```",
         f"Calibration: on average the probability of the selected state's answer is {error} away from the share "

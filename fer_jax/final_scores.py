@@ -14,7 +14,7 @@ from fer_jax.resume import template, verify_logits, verify_scores
 
 def prepare_split(run: Run, name: str) -> EvalSplit:
     """The watched or the test split on the devices, with the subsets in which it is scored."""
-    split = run.splits.watched if name == run.splits.watched_name else run.splits.test
+    split = run.splits.by_name()[name]
     return prepare(split, run.mesh, subsets(run.dataset, name, split))
 
 

@@ -94,7 +94,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _split(run: Run, name: str) -> Split:
-    splits = {"train": run.splits.train, run.splits.watched_name: run.splits.watched, "test": run.splits.test}
+    splits = run.splits.by_name()
     if name not in splits:
         raise ConfigError(
             f"--split={name}: a run of protocol '{run.options.protocol}' has the splits {', '.join(sorted(splits))}"

@@ -1,8 +1,6 @@
 """`run.json`: where a run's numbers come from, kept up to date while it trains."""
 
-import contextlib
 import datetime
-import errno
 import importlib.metadata
 import json
 import os
@@ -15,6 +13,7 @@ from typing import Any
 import jax
 
 from fer_jax.errors import UserError
+from fer_jax.files import write_whole
 
 FILE = "run.json"
 _PACKAGES = (
@@ -36,15 +35,7 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        hint = ": free some space and start the same command again" if error.errno == errno.ENOSPC else ""
-        raise UserError(f"{path} cannot be written: {error.strerror}{hint}") from error
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:

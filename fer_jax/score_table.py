@@ -15,6 +15,14 @@ def has_parts(views: Views) -> bool:
     return len(views) > 1 or any(len(subsets) > 1 for subsets in views.values())
 
 
+def name_states(record: Mapping[str, Any], split: str) -> dict[str, Views]:
+    """The full scores of a run's two states on a split, the selected one first, or the one that is both."""
+    best, last = (record["scores"][which][split] for which in ("best", "last"))
+    if record["best"]["step"] == record["last"]["step"]:
+        return {"last and selected": best}
+    return {"selected": best, "last": last}
+
+
 def format_scores(split: str, states: Mapping[str, Views]) -> str:
     """A row for each state, view and subset of a split.
 

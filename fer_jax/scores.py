@@ -100,15 +100,24 @@ def macro_f1(counts: np.ndarray) -> float:
     return float((2 * np.diag(counts)[both > 0] / both[both > 0]).mean())
 
 
+def binned(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The predictions of logits [N, classes] by their probability, as `calibration_error` counts them.
+
+    Returns:
+      The probability of each prediction float64 [N], whether it is right bool [N], and the number of its bin int [N].
+    """
+    probability = np.exp(log_probabilities(logits).max(axis=1))
+    bins = np.clip(np.ceil(probability * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    return probability, logits.argmax(axis=1) == labels, bins
+
+
 def calibration_error(logits: np.ndarray, labels: np.ndarray) -> float:
     """The expected calibration error: how far the probability of the prediction is from the share that is right.
 
     Over 15 bins of equal width, each closed above: the mean of |accuracy - mean probability|, weighted by the bin's
     examples. (Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks", equation 3.)
     """
-    probability = np.exp(log_probabilities(logits).max(axis=1))
-    hit = logits.argmax(axis=1) == labels
-    bins = np.clip(np.ceil(probability * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    probability, hit, bins = binned(logits, labels)
     gaps = np.bincount(bins, weights=hit - probability, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(labels))
 

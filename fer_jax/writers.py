@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
-from fer_jax.score_table import NAMES, format_classes, format_scores, has_parts
+from fer_jax.score_table import NAMES, format_classes, format_scores, has_parts, name_states
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -225,10 +225,8 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
         say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
     found = record.get("scores")
     if found and (by_macro_f1 or has_parts(found["best"]["test"])):
-        selected = "last and selected" if record["best"]["step"] == record["last"]["step"] else "selected"
-        states = {selected: found["best"]["test"]}
-        if selected == "selected":
-            states["last"] = found["last"]["test"]
+        states = name_states(record, "test")
+        selected = next(iter(states))
         say(f"\n{format_scores('test', states)}\n")
         say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
     say(

@@ -45,6 +45,10 @@ class ProtocolSplits(NamedTuple):
     watched_name: str
     test: Split
 
+    def by_name(self) -> dict[str, Split]:
+        """The splits that there are under the protocol: 'train', 'validation' if it watches that, 'test'."""
+        return {"train": self.train, self.watched_name: self.watched, "test": self.test}
+
 
 def load(
     *,

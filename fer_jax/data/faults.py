@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_jax.data import twins
 from fer_jax.data.dataset import DataSet, Split
+from fer_jax.data.fer_plus import TAGGERS, VOTES
 from fer_jax.data.subsets import fer_plus_majority
 
 LISTS = {
@@ -30,8 +31,6 @@ REASONS = ("train_twins", "near_twins", "conflicts", "blank", "not_a_face")
 """The lists whose training examples it is made of."""
 
 _ORDER = ("train", "validation", "test")
-_NOT_A_FACE, _VOTERS = 9, 10
-"""The column of FER+'s votes, and how many there are."""
 
 _Masks = dict[str, dict[str, np.ndarray]]
 
@@ -214,7 +213,7 @@ def _look_at_votes(parts: Sequence[_Part], class_names: Sequence[str]) -> tuple[
             votes = part.split.extras["votes"]
             majority, mask = fer_plus_majority(votes)
             differ = mask & (majority != part.split.labels)
-            not_a_face = masks[part.name] = votes[:, _NOT_A_FACE] == _VOTERS
+            not_a_face = masks[part.name] = votes[:, VOTES.index("NF")] == TAGGERS
             figures[part.name] = {
                 "not_a_face": int(not_a_face.sum()),
                 "with_majority": int(mask.sum()),

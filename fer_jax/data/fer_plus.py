@@ -21,7 +21,8 @@ VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fea
 COLUMN = {"neutral": 0, "happy": 1, "surprise": 2, "sad": 3, "angry": 4, "disgust": 5, "fear": 6}
 """Where the votes for each class of FER2013 stand among them."""
 
-_TAGGERS = 10
+TAGGERS = 10
+"""Who voted on each image."""
 
 
 def with_votes(data: DataSet, path: Path) -> DataSet:
@@ -81,9 +82,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             )
         usages.append(fields[usage])
         votes.append([_count(fields[column], f"{path}, line {line}") for column in columns])
-        if not 0 < sum(votes[-1]) <= _TAGGERS:
+        if not 0 < sum(votes[-1]) <= TAGGERS:
             raise DataError(
-                f"{path}, line {line}: its votes add up to {sum(votes[-1])}, of {_TAGGERS} taggers; get the file "
+                f"{path}, line {line}: its votes add up to {sum(votes[-1])}, of {TAGGERS} taggers; get the file "
                 "again, or remove it"
             )
     return np.array(usages), np.array(votes, np.uint8).reshape(-1, len(VOTES))

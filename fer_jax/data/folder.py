@@ -20,6 +20,7 @@ from fer_jax.data import places
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fit_image import SUFFIXES, fit_image
 from fer_jax.data.folds import stratified_order
+from fer_jax.data.twins import is_among
 from fer_jax.errors import ConfigError, DataError, warn
 
 _SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -195,11 +196,10 @@ def _read(tree: _Tree, image_shape: tuple[int, int, int]) -> DataSet:
 
 def _twins(splits: dict[str, Split]) -> str:
     """How many pictures that are held out are, pixel by pixel, also trained on; '' for none."""
-    trained = {image.tobytes() for image in splits["train"].images}
     counts = []
     for name in ("validation", "test"):
         images = splits[name].images if name in splits else splits["train"].images[:0]
-        if seen := sum(image.tobytes() in trained for image in images):
+        if seen := int(is_among(images, splits["train"].images).sum()):
             counts.append(f"{seen} of {len(images)} {name} pictures")
     return f"{' and '.join(counts)} are also in train" if counts else ""
 

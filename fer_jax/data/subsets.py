@@ -7,6 +7,7 @@ import numpy as np
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fer2013_facts import CLASS_NAMES
 from fer_jax.data.fer_plus import COLUMN
+from fer_jax.data.twins import is_among
 
 OFFICIAL, TWIN_FREE, FER_PLUS = "official", "twin_free", "fer_plus"
 
@@ -55,8 +56,7 @@ def subsets(data: DataSet, name: str, split: Split | None = None) -> dict[str, S
 
 def twin_free(split: Split, train: Split) -> np.ndarray:
     """bool [N]: which images of a split have no pixel-identical image in `train`, whatever their labels are."""
-    seen = {image.tobytes() for image in train.images}
-    return np.array([image.tobytes() not in seen for image in split.images], bool)
+    return ~is_among(split.images, train.images)
 
 
 def fer_plus_majority(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,12 @@ def number_identical(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
+def is_among(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which images are, pixel by pixel, among others: bool [N]; both uint8 [N, H, W, C]."""
+    known = {image.tobytes() for image in others}
+    return np.array([image.tobytes() in known for image in images], bool)
+
+
 def is_blank(images: np.ndarray) -> np.ndarray:
     """Which images are of one value all over.
 

@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import check_at_least, check_choice, check_rate
+from fer_jax.config import check_rate
 from fer_jax.errors import ConfigError
 from fer_jax.models.layers import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, scale_pixels
-from fer_jax.models.network import DTYPES, Network
+from fer_jax.models.network import FaceNetwork
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,11 @@ class Hidden:
     drop: str = ""
 
 
-class FaceNet(Network):
-    """uint8 images [B, image_side, image_side, 1] -> logits [B, num_classes].
-
-    Attributes:
-      num_classes: outputs, an expression each.
-      image_side: of the square gray images, in pixels; it decides the size of the first dense layer.
-      dtype: what is computed in; parameters stay as they are.
-    """
+class FaceNet(FaceNetwork):
+    """The rows and the dense layers of a table; `image_side` decides the size of the first dense layer."""
 
     rows: ClassVar[tuple[Row, ...]]
     hidden: ClassVar[tuple[Hidden, ...]]
-
-    num_classes: int = 7
-    image_side: int = 48
-    dtype: str = "float32"
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.image_side, self.image_side, 1
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -70,12 +56,10 @@ class FaceNet(Network):
         return True
 
     def __post_init__(self) -> None:
-        check_at_least("config.model.num_classes", self.num_classes, 2)
         self._check_side()
         for field in {row.drop for row in self.rows} | {layer.drop for layer in self.hidden}:
             if field:
                 check_rate(f"config.model.{field}", getattr(self, field))
-        check_choice("config.model.dtype", self.dtype, DTYPES)
         super().__post_init__()
 
     def _check_side(self) -> None:

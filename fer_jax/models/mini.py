@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import check_at_least, check_choice, check_rate
+from fer_jax.config import check_rate
 from fer_jax.errors import ConfigError
 from fer_jax.models.layers import (
     BatchNorm,
@@ -20,7 +20,7 @@ from fer_jax.models.layers import (
     scale_pixels,
     standardise,
 )
-from fer_jax.models.network import DTYPES, Network
+from fer_jax.models.network import FaceNetwork
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,14 @@ class Row:
     pool: bool = False
 
 
-class Fer2013Mini(Network):
-    """uint8 images [B, image_side, image_side, 1] -> logits [B, num_classes].
+class Fer2013Mini(FaceNetwork):
+    """Convolutions behind a space-to-depth step, and one dense layer; `image_side` is a multiple of 8.
 
     The first layer moves each 2x2 pixels into four channels: nothing is lost, and no convolution runs at full size,
     where a CPU would spend most of its time. Each image is standardised first, because photographs differ in light.
 
     Attributes:
-      num_classes: outputs, an expression each.
-      image_side: of the square gray images, in pixels; a multiple of 8.
       dropout: the rate in front of the last layer, in [0, 1).
-      dtype: what is computed in; parameters stay as they are.
     """
 
     # The comment behind a row is the side of the image after its convolution, for images of 48 x 48.
@@ -54,25 +51,16 @@ class Fer2013Mini(Network):
         Row(96),  # 6
     )
 
-    num_classes: int = 7
-    image_side: int = 48
     dropout: float = 0.2
-    dtype: str = "float32"
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.image_side, self.image_side, 1
 
     @property
     def channels(self) -> tuple[int, ...]:
         return 4, *(row.features for row in self.rows)
 
     def __post_init__(self) -> None:
-        check_at_least("config.model.num_classes", self.num_classes, 2)
         if self.image_side < 8 or self.image_side % 8:
             raise ConfigError(f"config.model.image_side must be a multiple of 8, not {self.image_side}")
         check_rate("config.model.dropout", self.dropout)
-        check_choice("config.model.dtype", self.dtype, DTYPES)
         super().__post_init__()
 
     @nn.compact

@@ -7,7 +7,7 @@ import numpy as np
 
 from fer_jax.data.dataset import Split
 from fer_jax.data.fer_plus import VOTES
-from fer_jax.scores import CALIBRATION_BINS, log_probabilities
+from fer_jax.scores import CALIBRATION_BINS, binned, log_probabilities
 
 
 class Mistake(NamedTuple):
@@ -92,9 +92,7 @@ class Reliability(NamedTuple):
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> Reliability:
     """Bins the predictions of logits [N, classes] for labels [N] as `scores.calibration_error` does."""
-    probability = np.exp(log_probabilities(logits).max(axis=1))
-    hit = logits.argmax(axis=1) == labels
-    bins = np.clip(np.ceil(probability * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    probability, hit, bins = binned(logits, labels)
     examples = np.bincount(bins, minlength=CALIBRATION_BINS)
     divisor = np.maximum(examples, 1)
     return Reliability(

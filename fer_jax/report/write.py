@@ -1,6 +1,5 @@
 """Writing a report: the order in which a run is opened, evaluated, drawn and described."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from fer_jax.data.subsets import OFFICIAL, subsets
 from fer_jax.data.views import views_up_to
 from fer_jax.errors import UserError
 from fer_jax.evaluate import in_short, prepare, score_subsets, split_logits
+from fer_jax.files import write_whole
 from fer_jax.open_run import Opened, open_run
 from fer_jax.record import count_test_read, prefix
 from fer_jax.report.findings import most_confident_mistakes, reliability
@@ -92,8 +92,8 @@ def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir:
         # What an earlier report left must not stand beside this one's page.
         (folder / f"{name}.png").unlink(missing_ok=True)
         if name in files:
-            _write(folder / f"{name}.png", files[name])
-    _write(folder / FILE, page(content).encode())
+            write_whole(folder / f"{name}.png", files[name])
+    write_whole(folder / FILE, page(content))
     accuracy = found["plain"][OFFICIAL]["accuracy"]
     say(f"step {step}: {split}_accuracy: {accuracy!r}; the report is {folder / FILE}")
     say_stand_in(dataset)
@@ -108,13 +108,6 @@ def _check_matplotlib() -> None:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise UserError("a report needs matplotlib, which is not installed: pip install 'fer_jax[report]'") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _summary(opened: Opened) -> list[tuple[str, str]]:
