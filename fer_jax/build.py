@@ -22,7 +22,7 @@ from fer_jax.data.pipeline import steps_per_epoch
 from fer_jax.data.views import VIEWS
 from fer_jax.errors import ConfigError, did_you_mean
 from fer_jax.programs import Programs, make_programs
-from fer_jax.sharding import make_mesh
+from fer_jax.sharding import device_count, make_mesh
 from fer_jax.steps import Recipe
 from fer_jax.summary import Summary, check_budget, describe
 
@@ -215,7 +215,7 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     balanced = options.sampling == "balanced"
     if balanced:
         losses.check_every_class("config.sampling = 'balanced'", counts, dataset.class_names)
-    mesh = make_mesh()
+    mesh = make_mesh(device_count(options.batch_size))
     programs = make_programs(
         model,
         optimizer.tx,

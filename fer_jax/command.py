@@ -13,6 +13,7 @@ from absl import app, flags, logging
 
 from fer_jax import flag_errors
 from fer_jax.errors import ConfigError, UserError
+from fer_jax.machine import available_cores
 
 # JAX is imported in the function, so that a misspelt flag is told at once.
 
@@ -87,12 +88,21 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
+_CPU_DEVICES = {"JAX_NUM_CPU_DEVICES", "--xla_force_host_platform_device_count"}
+"""What a user sets to choose the number of CPU devices."""
+
+
 def prepare_jax() -> None:
-    """Checks that JAX has a device; compiled programs are kept in the user's cache, so that the second start is quick.
+    """Sets what must be set before the first use of JAX, and checks that it has a device.
+
+    Compiled programs are kept in the user's cache, so that the second start is quick; each CPU core is a device of its
+    own, because XLA makes little of two cores in one small program; a GPU's memory is taken as it is needed. What the
+    user's environment says about any of these holds.
 
     Raises:
       ConfigError: JAX finds no device.
     """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
     from fer_jax.data.download import cache_folder
@@ -100,6 +110,8 @@ def prepare_jax() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if not _CPU_DEVICES & {word.partition("=")[0] for word in [*os.environ, *os.environ.get("XLA_FLAGS", "").split()]}:
+        jax.config.update("jax_num_cpu_devices", available_cores())
     try:
         jax.devices()
     except RuntimeError as error:

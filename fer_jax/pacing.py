@@ -19,14 +19,13 @@ CPU_CALL_SECONDS = 2.0
 class Pace:
     """How many steps the next call takes: `steps_per_call`, or what fits the platform if that is 0.
 
-    Args: the first two are the run's; `looped` is that of its programs. Without a loop a step may take ten seconds,
-    so the first call takes one.
+    Args: those of the run. A step of a large network takes seconds, so on a CPU the first call takes one.
     """
 
-    def __init__(self, steps_per_call: int, steps_per_epoch: int, looped: bool):
+    def __init__(self, steps_per_call: int, steps_per_epoch: int):
         on_cpu = jax.default_backend() == "cpu"
         self._adapts = steps_per_call == 0 and on_cpu
-        self.steps = steps_per_call or ((8 if looped else 1) if on_cpu else steps_per_epoch)
+        self.steps = steps_per_call or (1 if on_cpu else steps_per_epoch)
 
     def measured(self, steps: int, seconds: float) -> None:
         """Told how long a call of `steps` took."""

@@ -5,8 +5,7 @@ step, behind the same signatures: see `models.lowering`.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,6 @@ from jax import lax
 from jax.sharding import Mesh
 
 from fer_jax.data.pipeline import balanced_order, train_order
-from fer_jax.data.views import COPIES, one_copy
 from fer_jax.metrics import Metrics, Progress
 from fer_jax.models import Network
 from fer_jax.sharding import replicated, round_up, sharded_columns
@@ -28,7 +26,6 @@ from fer_jax.steps import (
     create_state,
     gather,
     gather_shares,
-    mean_of_copies,
     predict,
     predict_view,
     train_step,
@@ -47,7 +44,6 @@ class Programs(NamedTuple):
       logits: (state, examples, order, stop, view) -> logits [steps, width, classes] of the examples at the
         places of the order; in batches from `stop` on they are NaN, in places without an example they mean nothing.
       predict: (state, images) -> logits.
-      looped: whether `train` and `logits` are loops on the device, or call it once for each batch.
       width: places in a training batch: the batch size, rounded up to what the mesh divides.
     """
 
@@ -56,7 +52,6 @@ class Programs(NamedTuple):
     train: Callable[..., tuple[TrainState, Progress]]
     logits: Callable[..., jax.Array]
     predict: Callable[..., jax.Array]
-    looped: bool
     width: int
 
 
@@ -117,22 +112,15 @@ def make_programs(
         found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
         return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
 
-    def logits_of_copy(state, split, order, step, copy, view):
-        images, _, _ = gather(split, order[step])
-        return predict(state, one_copy(images, view, copy), model=model)
-
-    carrying = partial(
-        jax.jit, in_shardings=(whole, whole, whole, columns, whole), out_shardings=whole, donate_argnums=0
+    train = jax.jit(
+        train_loop,
+        in_shardings=(whole, whole, whole, columns, whole),
+        out_shardings=whole,
+        donate_argnums=0,
     )
-    reading = partial(jax.jit, out_shardings=whole, static_argnames="view")
-    train: Callable[..., tuple[TrainState, Progress]]
-    logits: Callable[..., jax.Array]
-    if model.looped:
-        train = carrying(train_loop)
-        logits = reading(logits_loop, in_shardings=(whole, whole, columns, whole))
-    else:
-        train = _train_by_step(carrying(train_one))
-        logits = _logits_by_step(reading(logits_of_copy, in_shardings=(whole, whole, columns, whole, whole)))
+    logits = jax.jit(
+        logits_loop, in_shardings=(whole, whole, columns, whole), out_shardings=whole, static_argnames="view"
+    )
 
     # Drawing the first weights is a small program that LLVM takes eight seconds to optimise; unoptimised it gives the
     # same bits after one.
@@ -143,7 +131,6 @@ def make_programs(
         train=train,
         logits=logits,
         predict=jax.jit(lambda state, images: predict(state, images, model=model), out_shardings=whole),
-        looped=model.looped,
         width=width,
     )
 
@@ -151,34 +138,3 @@ def make_programs(
 def _added(sums: Metrics, more: Metrics) -> Metrics:
     """Both together, in the types of `sums`: a loop carries what it began with, also where batches are float64."""
     return jax.tree.map(lambda total, part: total.astype(part.dtype), sums.merge(more), sums)
-
-
-def _train_by_step(train_one: Any) -> Callable[..., tuple[TrainState, Progress]]:
-    """`Programs.train` from a jitted program that takes one step: (state, progress, examples, order, step)."""
-
-    def train(state, progress, split, order, stop):
-        first = int(state.step) % order.shape[0]
-        if first >= stop:
-            train_one.lower(state, progress, split, order, np.int32(first)).compile()
-        for step in range(first, int(stop)):
-            state, progress = train_one(state, progress, split, order, np.int32(step))
-        return state, progress
-
-    return train
-
-
-def _logits_by_step(logits_of_copy: Any) -> Callable[..., jax.Array]:
-    """`Programs.logits` from a jitted program for one copy of a batch: (state, examples, order, step, copy, view)."""
-
-    def logits(state, split, order, stop, view):
-        def of_batch(step):
-            found = [logits_of_copy(state, split, order, step, np.int32(copy), view) for copy in range(COPIES[view])]
-            return mean_of_copies(jnp.stack(found))
-
-        if stop <= 0:
-            logits_of_copy.lower(state, split, order, np.int32(0), np.int32(0), view).compile()
-        batch = jax.eval_shape(of_batch, np.int32(0))
-        found = [of_batch(np.int32(step))[None] for step in range(int(stop))]
-        return jnp.concatenate([*found, jnp.full((order.shape[0] - len(found), *batch.shape), jnp.nan, batch.dtype)])
-
-    return logits

@@ -3,7 +3,6 @@
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import jax
 
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
+from fer_jax.machine import available_cores, processor
 
 FILE = "run.json"
 _PACKAGES = (
@@ -77,21 +77,10 @@ def layout() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "processes": jax.process_count(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "cores": available_cores(),
         "jaxlib": importlib.metadata.version("jaxlib"),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "cpu family", "model", "stepping")
-    fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    return " ".join(fields[key] for key in wanted if key in fields) or platform.processor()
 
 
 def _versions() -> dict[str, str]:

@@ -4,6 +4,8 @@ On a CPU this costs a tenth of what `jax.random.bits` does, and the same positio
 devices.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -17,11 +19,14 @@ def random_bits(key: Array, positions: Array) -> Array:
     return _hash(_hash(positions ^ words[0]) ^ words[-1])
 
 
-def positions(shape: tuple[int, ...]) -> Array:
-    """The index of every element in row-major order (modulo 2^32), as uint32 of that shape."""
+def positions(shape: tuple[int, ...], order: Sequence[int] = ()) -> Array:
+    """The index of every element (modulo 2^32), as uint32 of that shape, counted with the last axis of `order` first.
+
+    Without an order that is the row-major index.
+    """
     position = jnp.zeros(shape, jnp.uint32)
     stride = 1
-    for axis in reversed(range(len(shape))):
+    for axis in reversed(order or range(len(shape))):
         position += lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
         stride *= shape[axis]
     return position

@@ -5,6 +5,14 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 BATCH_AXIS = "batch"
+CPU_SHARE = 32
+"""The least images of a batch that make a CPU core worth its part in every sum over the batch."""
+
+
+def device_count(batch_size: int) -> int:
+    """How many of the devices a batch is divided over: all, but on a CPU none for less than `CPU_SHARE` images."""
+    available = jax.device_count()
+    return available if jax.default_backend() != "cpu" else max(1, min(available, batch_size // CPU_SHARE))
 
 
 def make_mesh(device_count: int | None = None) -> Mesh:

@@ -110,7 +110,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     _say_start(run, folder)
     state, progress = _compile(session, examples, watched, state, progress)
     console = Console(run.options.epochs, len(run.splits.train), run.options.batch_size)
-    pace = Pace(run.options.steps_per_call, run.steps_per_epoch, run.programs.looped)
+    pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
     with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
         writer.write_hparams(stated)
         for epoch in range(first_epoch, run.options.epochs):

@@ -1,144 +1,201 @@
-"""Which program computes a convolution, and that training in one call a step is the same training as in a loop."""
-
-import contextlib
+"""The two layouts compute the same: every layer, every network, forward and backward, and a run of steps."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_steps import (
-    ALL,
-    EXAMPLES,
-    STEPS,
-    adam,
-    assert_close,
-    assert_same_bits,
-    compilation,
-    follow,
-    host,
-    noise,
-    set_up,
-)
+from test_steps import STEPS, adam, assert_close, compilation, follow, noise, set_up
 
 from fer_jax import models
-from fer_jax.evaluate import prepare, split_logits
-from fer_jax.metrics import Progress, example_count
+from fer_jax.errors import ConfigError
 from fer_jax.models import lowering
+from fer_jax.models.convolution import by_rows, native
+from fer_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    SpaceToDepth,
+    scale_pixels,
+    standardise,
+)
+from fer_jax.models.lowering import FEW, HCWN, NHWC, choose_layout, moved
 from fer_jax.pacing import Pace
-from fer_jax.sharding import make_mesh, replicated
 
 
-def loops(name):
-    return models.create(name=name).looped
-
-
-@pytest.mark.parametrize("name", models.MODELS)
-def test_only_wide_networks_leave_the_loop_and_only_on_a_cpu(name, monkeypatch):
-    assert loops(name) == (name not in ("fer2013_vgg", "fer2013_cnn", "fer2013_mini"))
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert loops(name)
-
-
-def test_the_convolution_is_chosen_by_channels_and_platform(monkeypatch):
-    wide, native = lowering.WIDE, lowering.NATIVE
-    assert [lowering.loops_on_device((1, n, 1)) for n in (1, wide - 1, wide)] == [True, True, False]
-    assert not lowering.loops_on_device((1, 2, wide // 2, 1))
-    found = [lowering.convolution(1, n, looped=False) for n in (1, native - 1, native, 9 * native)]
-    assert found == ["matmul"] * 2 + ["native"] * 2
-    assert lowering.convolution(2, native // 2, looped=False) == "native"
-    assert lowering.convolution(wide, wide, looped=True) == "matmul"
+def test_the_layout_is_chosen_by_platform_and_batch(monkeypatch):
+    assert [choose_layout("auto", batch) for batch in (1, FEW - 1, FEW, 512)] == [NHWC, NHWC, HCWN, HCWN]
+    assert [choose_layout(layout, batch) for layout in (NHWC, HCWN) for batch in (1, 512)] == [NHWC] * 2 + [HCWN] * 2
     for platform in ("gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
-        assert lowering.convolution(1, 1, looped=True) == "native"
+        assert choose_layout("auto", 512) == NHWC
+        assert choose_layout(HCWN, 512) == HCWN
 
 
-@pytest.fixture
-def by_step(tiny, monkeypatch):
-    """Makes programs of the small network as if it were wide: (devices, dtype) -> Setup."""
-
-    def make(devices, dtype="float32"):
-        monkeypatch.setattr(lowering, "WIDE", 1)
-        monkeypatch.setattr(lowering, "NATIVE", 1)
-        setup = set_up(models.create(name=tiny, dtype=dtype), adam(), devices)
-        assert not setup.programs.looped
-        return setup
-
-    return make
+@pytest.mark.parametrize("name", ["mnist_15k", "fer2013_vgg", "fer2013_mini"])
+def test_an_unknown_layout_is_refused(name):
+    with pytest.raises(ConfigError, match="config.model.layout: .*NCHW"):
+        models.create(name=name, layout="NCHW")
 
 
-@contextlib.contextmanager
-def compiled_programs():
-    """Collects the names of what is compiled inside."""
-    found = []
-
-    def listen(event, *_, **about):
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(about["fun_name"])
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+def test_axes_keep_their_names():
+    x = jnp.zeros((2, 3, 4, 5))
+    assert moved(x, NHWC, HCWN).shape == (3, 5, 4, 2)
+    assert moved(moved(x, NHWC, HCWN), HCWN, NHWC).shape == x.shape
+    assert lowering.axes(HCWN, "NHWC") == (3, 0, 2, 1)
 
 
-def test_it_is_the_training_of_the_loop_in_float64(tiny, by_step):
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 6])  # 6 is the image's own height: one row comes out.
+@pytest.mark.parametrize("width", [6, 7, 8, 9])
+def test_both_convolutions_are_one(kernel_size, padding, width):
+    """Odd and even numbers of columns, and a single one, with the gradients by the image and by the kernel."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 6, width, 3))
+    kernel = rng.normal(size=(kernel_size, kernel_size, 3, 5))
+
+    def outputs(convolution):
+        out, vjp = jax.vjp(convolution, x, kernel)
+        return out, *vjp(jnp.cos(jnp.arange(out.size).reshape(out.shape)).astype(out.dtype))
+
+    with jax.enable_x64(True):
+        one = outputs(lambda x, kernel: native(x, kernel, padding))
+        other = outputs(lambda x, kernel: moved(by_rows(moved(x, NHWC, HCWN), kernel, padding), HCWN, NHWC))
+    sides = (6, width) if padding == "SAME" else (7 - kernel_size, width + 1 - kernel_size)
+    assert one[0].shape == (4, *sides, 5)
+    for a, b in zip(one, other, strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * np.abs(a).max(), strict=True)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 2e-2), ("float16", 2e-3)])
+def test_both_convolutions_round_alike(dtype, tolerance):
+    """Against float64, relative to the largest value: one must not lose digits that the other keeps."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(16, 12, 12, 32)), rng.normal(size=(3, 3, 32, 32)) / 17
+
+    def outputs(convolution, dtype):
+        out, vjp = jax.vjp(lambda x, kernel: convolution(x, kernel, "SAME"), x.astype(dtype), kernel.astype(dtype))
+        return [np.asarray(a, np.float64) for a in (out, *vjp(jnp.cos(out)))]
+
+    def rows(x, kernel, padding):
+        return moved(by_rows(moved(x, NHWC, HCWN), kernel, padding), HCWN, NHWC)
+
+    with jax.enable_x64(True):
+        exact = outputs(native, np.float64)
+        for convolution in (native, rows):
+            for found, wanted in zip(outputs(convolution, jnp.dtype(dtype)), exact, strict=True):
+                assert np.abs(found - wanted).max() < tolerance * np.abs(wanted).max()
+
+
+LAYERS = {
+    "conv": lambda layout: Conv(5, layout=layout),
+    "conv same": lambda layout: Conv(5, 2, padding="SAME", use_bias=False, layout=layout),
+    "batch norm": BatchNorm,
+    "dropout": lambda layout: Dropout(0.3, layout),
+    "max pool": lambda layout: MaxPool(layout=layout),
+    "max pool same": lambda layout: MaxPool("SAME", layout),
+    "space to depth": SpaceToDepth,
+    "flatten": Flatten,
+    "average": GlobalAveragePool,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("shape", [(3, 6, 8, 4), (3, 7, 5, 4)])
+def test_a_layer_is_one_function_in_both_layouts(name, shape):
+    if name == "space to depth" and shape[1] % 2:
+        pytest.skip("takes even sides only")
+    rng = np.random.default_rng(0)
+    mask = np.array([True, False, True])
+
+    def outputs(layout):
+        layer = LAYERS[name](layout)
+        # Few values, so that a maximum has equals.
+        x = moved(jnp.asarray(rng.integers(-2, 3, shape) * 0.5), NHWC, layout)
+        words = {"batch norm": (mask, True), "dropout": (True,)}.get(name, ())
+        keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+        variables = layer.init(keys, x, *words)
+
+        def apply(variables, x):
+            out, moving = layer.apply(variables, x, *words, rngs=keys, mutable=["batch_stats"])
+            return (moved(out, layout, NHWC) if out.ndim == 4 else out), moving
+
+        out, vjp, moving = jax.vjp(apply, variables, x, has_aux=True)
+        of_variables, of_x = vjp(jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
+        return out, moving, of_variables, moved(of_x, layout, NHWC)
+
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        one = outputs(NHWC)
+        rng = np.random.default_rng(0)
+        other = outputs(HCWN)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12, strict=True), one, other)
+
+
+def test_pixels_are_prepared_alike():
+    images = noise(5).images
+    for prepare in (
+        scale_pixels,
+        lambda images, dtype, layout: standardise(scale_pixels(images, dtype, layout), layout),
+    ):
+        one, other = (prepare(images, "float32", layout) for layout in (NHWC, HCWN))
+        np.testing.assert_allclose(one, moved(other, HCWN, NHWC), rtol=0, atol=1e-5)
+
+
+# One with everything that MNIST's have, one with every layer of the faces', and our own.
+@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini"])
+def test_a_network_is_one_function_in_both_layouts(name):
+    """In float64: the logits in training, with dropout, and the gradients of all parameters."""
+    rng = np.random.default_rng(0)
+    plain = models.create(name=name, dtype="float64", layout=NHWC)
+    images = rng.integers(0, 256, (4, *plain.image_shape)).astype(np.uint8)
+    mask = np.array([True, True, False, True])
+    weights = rng.normal(size=(4, plain.num_classes))
+
+    def outputs(model):
+        def loss(params):
+            out, moving = model.apply(
+                {"params": params, "batch_stats": variables.get("batch_stats", {})},
+                images,
+                train=True,
+                mask=mask,
+                rngs={"dropout": jax.random.key(1)},
+                mutable=["batch_stats"],
+            )
+            return jnp.where(mask[:, None], weights * out, 0).sum(), (out, moving)
+
+        return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+
+    with jax.enable_x64(True):
+        variables = jax.tree.map(lambda x: x.astype(np.float64), jax.jit(plain.init)(jax.random.key(0), images))
+        one, other = outputs(plain), outputs(plain.clone(layout=HCWN))
+    scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(one))
+    assert scale > 0.1
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * scale, strict=True), one, other)
+
+
+def test_training_is_the_same_in_float64(tiny):
+    """On four devices, with a batch that does not divide among them."""
     with jax.enable_x64(True), compilation(quick=True):
-        looped = set_up(models.create(name=tiny, dtype="float64"), adam(), 4)
-        assert looped.programs.looped
-        losses, state = follow(looped, 2 * STEPS)
-        other_losses, other_state = follow(by_step(4, "float64"), 2 * STEPS)
-    np.testing.assert_allclose(losses, other_losses, rtol=0, atol=1e-12)
-    assert_close(state, other_state, 1e-11)
+        runs = [
+            follow(set_up(models.create(name=tiny, dtype="float64", layout=layout), adam(), 4), 50)
+            for layout in (NHWC, HCWN)
+        ]
+    (losses, state), (other_losses, other_state) = runs
+    np.testing.assert_allclose(losses, other_losses, rtol=0, atol=1e-9)
+    assert_close(state, other_state, 1e-9)
 
 
-def test_cuts_change_no_bit_and_a_call_without_a_step_compiles(by_step):
-    """As `train` runs it: the first state from `init`, sums on the devices, orders from `order`, a call of no steps."""
-    setup, nothing = by_step(4), jax.device_put(Progress.empty(), replicated(make_mesh(4)))
-    programs, watched, runs = setup.programs, prepare(noise(), make_mesh(4)), []
-    state = programs.init(np.int32(0))
-    order = programs.order(state, np.int32(0))
-    with compiled_programs() as compiled:
-        state, progress = programs.train(state, nothing, setup.examples, order, np.int32(0))
-        found = programs.logits(state, watched.examples, watched.order, np.int32(0), "plain")
-    assert {"jit(train_one)", "jit(logits_of_copy)"} <= set(compiled)
-    assert int(state.step) == example_count(progress.metrics) == 0
-    assert np.isnan(found).all()
-    for cuts in ((), (1,), (1, 2)):
-        state, ends = programs.init(np.int32(0)), []
-        with compiled_programs() as compiled:
-            for epoch in range(2):
-                order, progress = programs.order(state, np.int32(epoch)), nothing
-                for stop in (*cuts, STEPS):
-                    state, progress = programs.train(state, progress, setup.examples, order, np.int32(stop))
-                assert example_count(progress.metrics) == EXAMPLES
-                ends.append((host((state, progress)), split_logits(programs, state, watched)))
-            assert int(state.step) == 2 * STEPS
-        assert not {"jit(train_one)", "jit(logits_of_copy)"} & set(compiled)
-        runs.append(ends)
-    for cut in runs[1:]:
-        assert_same_bits(cut, runs[0])
-
-
-@pytest.mark.parametrize("view", ["plain", "flip"])
-def test_logits_batch_by_batch_are_those_of_the_loop(tiny, by_step, view):
-    looped = set_up(models.create(name=tiny), adam(), 1)
-    state = looped.programs.init(np.int32(1))
+def test_the_first_losses_are_the_same_in_float32(tiny):
     one, other = (
-        split_logits(setup.programs, state, prepare(noise(300), make_mesh(1)), view) for setup in (looped, by_step(1))
+        follow(set_up(models.create(name=tiny, layout=layout), adam(), 1), STEPS)[0] for layout in (NHWC, HCWN)
     )
-    assert one.shape == (300, 10)
-    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-def test_the_state_is_used_up(by_step):
-    setup = by_step(4)
-    state = setup.programs.init(np.int32(0))
-    order = setup.programs.order(state, np.int32(0))
-    setup.programs.train(state, Progress.empty(), setup.examples, order, ALL)
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state)))
-
-
-def test_the_first_call_of_a_wide_network_is_one_step():
-    assert Pace(0, 100, looped=False).steps == 1
-    assert Pace(0, 100, looped=True).steps == 8
-    assert Pace(5, 100, looped=False).steps == 5
+def test_the_first_call_on_a_cpu_is_one_step():
+    assert Pace(0, 100).steps == 1
+    assert Pace(5, 100).steps == 5

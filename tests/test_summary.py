@@ -191,7 +191,7 @@ def test_multiply_adds_of_mnist_15k_by_hand():
 
 def test_multiply_adds_are_what_the_compiler_counts():
     """XLA counts two operations for each product that is summed, and one for each bias."""
-    model = nn.Sequential([Conv(5, 3, lowering="native"), Conv(4, 2, use_bias=False, lowering="native")])
+    model = nn.Sequential([Conv(5, 3), Conv(4, 2, use_bias=False)])
     images = jnp.ones((1, 9, 9, 2))
     variables = model.init(jax.random.key(0), images)
     flops = jax.jit(model.apply).lower(variables, images).cost_analysis()["flops"]

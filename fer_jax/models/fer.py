@@ -47,10 +47,6 @@ class FaceNet(FaceNetwork):
     hidden: ClassVar[tuple[Hidden, ...]]
 
     @property
-    def channels(self) -> tuple[int, ...]:
-        return 1, *(row.features for row in self.rows)
-
-    @property
     def batch_norm(self) -> bool:
         """Whether BatchNorm stands where the table has it."""
         return True
@@ -73,16 +69,17 @@ class FaceNet(FaceNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False, mask: jax.Array | None = None) -> jax.Array:
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
-        x = scale_pixels(images, self.dtype)
+        layout = self.layout_of(images)
+        x = scale_pixels(images, self.dtype, layout)
         for row in self.rows:
-            x = nn.relu(Conv(row.features, padding=row.padding, looped=self.looped)(x))
+            x = nn.relu(Conv(row.features, padding=row.padding, layout=layout)(x))
             if row.norm and self.batch_norm:
-                x = BatchNorm()(x, mask, train)
+                x = BatchNorm(layout)(x, mask, train)
             if row.pool:
-                x = MaxPool(row.pool)(x)
+                x = MaxPool(row.pool, layout)(x)
             if row.drop:
-                x = Dropout(getattr(self, row.drop))(x, train)
-        x = Flatten()(x)
+                x = Dropout(getattr(self, row.drop), layout)(x, train)
+        x = Flatten(layout)(x)
         for layer in self.hidden:
             x = nn.relu(Dense(layer.units)(x))
             if layer.drop:

@@ -1,4 +1,7 @@
-"""The layers that all networks are made of, with Keras's numbers (shapes are [batch, height, width, channels]).
+"""The layers that all networks are made of, with Keras's numbers.
+
+Shapes are [batch, height, width, channels] in words; where a layer has the field `layout`, its arrays lie in that order
+(see `lowering`).
 
 Keras differs from Flax's own layers in BatchNorm's epsilon (1e-3), convolution padding (VALID), the kernel
 initialiser (glorot_uniform) and the stride of a pooling (its window). Every layer is its own small Module, so
@@ -11,7 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from fer_jax.models.lowering import convolution
+from fer_jax.models.convolution import convolution
+from fer_jax.models.lowering import NHWC, axes, moved
 from fer_jax.random_bits import positions, random_bits
 
 Array = jax.Array
@@ -20,16 +24,27 @@ BATCH_NORM_MOMENTUM = 0.99
 BATCH_NORM_EPSILON = 1e-3
 
 
-def scale_pixels(images: Array, dtype: str) -> Array:
+def scale_pixels(images: Array, dtype: str, layout: str = NHWC) -> Array:
     """uint8 pixels [B, H, W, C] in 0..255 -> floats in 0..1: the one preprocessing, inside every model's graph."""
-    return images.astype(dtype) / 255
+    return moved(images, NHWC, layout).astype(dtype) / 255
 
 
-def standardise(x: Array) -> Array:
-    """Each image [B, H, W, C] less its mean, over its standard deviation (plus 0.03, for flat images)."""
-    mean = x.mean(axis=(1, 2, 3), keepdims=True)
-    deviation = x.std(axis=(1, 2, 3), keepdims=True)
+def standardise(x: Array, layout: str = NHWC) -> Array:
+    """Each image less its mean, over its standard deviation (plus 0.03, for flat images)."""
+    pixels = axes(layout, "HWC")
+    mean = x.mean(axis=pixels, keepdims=True)
+    deviation = x.std(axis=pixels, keepdims=True)
     return (x - mean) / (deviation + 0.03)
+
+
+def _channelwise(values: Array, layout: str) -> Array:
+    """A value for each channel [C], of the rank of an activation."""
+    return values.reshape([-1 if name == "C" else 1 for name in layout])
+
+
+def _part(x: Array, layout: str, **ranges: slice) -> Array:
+    """The part of an activation in the given ranges of its axes: `H` and `W`."""
+    return x[tuple(ranges.get(name, slice(None)) for name in layout)]
 
 
 class Conv(nn.Module):
@@ -40,74 +55,49 @@ class Conv(nn.Module):
       kernel_size: side of the kernel, in pixels.
       padding: 'VALID' (Keras's default) or 'SAME'.
       use_bias: add a bias (Keras's default).
-      lowering: 'native' (XLA's convolution), 'matmul' (shifted slices, one matrix product) or 'auto' (what
-        `lowering` chooses by shape and platform). Both give the same numbers to rounding.
-      looped: whether it runs in a loop on the device, for 'auto'.
     """
 
     features: int
     kernel_size: int = 3
     padding: str = "VALID"
     use_bias: bool = True
-    lowering: str = "auto"
-    looped: bool = True
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        k = self.kernel_size
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, x.shape[-1], self.features))
-        lowering = convolution(x.shape[-1], self.features, self.looped) if self.lowering == "auto" else self.lowering
-        x = _CONVOLUTIONS[lowering](x, kernel.astype(x.dtype), self.padding)
+        k, (channel,) = self.kernel_size, axes(self.layout, "C")
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, x.shape[channel], self.features))
+        x = convolution(x, kernel.astype(x.dtype), self.padding, self.layout)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            x = x + bias.astype(x.dtype)[None, None, None]
+            x = x + _channelwise(bias.astype(x.dtype), self.layout)
         return x
-
-
-def native_convolution(x: Array, kernel: Array, padding: str) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def matmul_convolution(x: Array, kernel: Array, padding: str) -> Array:
-    """The same convolution as one matrix product over the k*k shifted copies of `x`."""
-    size, _, features_in, features = kernel.shape
-    if padding == "SAME":
-        before, after = (size - 1) // 2, size // 2
-        x = jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)))
-    batch, height, width, _ = x.shape
-    out_h, out_w = height - size + 1, width - size + 1
-    if size == 1:
-        return x @ kernel[0, 0]
-    if out_h == out_w == 1:
-        return (x.reshape(batch, -1) @ kernel.reshape(-1, features)).reshape(batch, 1, 1, features)
-    shifts = [x[:, i : i + out_h, j : j + out_w] for i in range(size) for j in range(size)]
-    return jnp.concatenate(shifts, axis=-1) @ kernel.reshape(size * size * features_in, features)
-
-
-_CONVOLUTIONS = {"native": native_convolution, "matmul": matmul_convolution}
 
 
 class BatchNorm(nn.Module):
     """Batch normalisation as Keras 3 does it: momentum 0.99, epsilon 1e-3, biased moving variance.
 
     Parameters `scale` and `bias` [C]; statistics `mean` and `var` [C]. In training the statistics are over the
-    examples whose `mask` is true, so a padded batch gives what the partial batch alone would give.
+    examples whose `mask` [B] is true, so a padded batch gives what the partial batch alone would give.
     """
+
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array, mask: Array, train: bool) -> Array:
-        features = x.shape[-1]
+        (features,) = (x.shape[axis] for axis in axes(self.layout, "C"))
         scale = self.param("scale", nn.initializers.ones, (features,))
         bias = self.param("bias", nn.initializers.zeros, (features,))
         moving_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,))
         moving_var = self.variable("batch_stats", "var", jnp.ones, (features,))
         if train:
             # Sums per image first, then over the batch: the mask touches [B, C] values, not the whole tensor.
-            pixels = x.reshape(x.shape[0], -1, features).astype(scale.dtype)
+            pixels, (row, column) = x.astype(scale.dtype), axes(self.layout, "HW")
             weight = mask.astype(scale.dtype)
-            count = weight.sum() * pixels.shape[1]
-            mean = weight @ pixels.sum(axis=1) / count
-            var = jnp.maximum(weight @ jnp.square(pixels).sum(axis=1) / count - jnp.square(mean), 0)
+            count = weight.sum() * (x.shape[row] * x.shape[column])
+            mean = self._over_batch(pixels.sum((row, column)), weight) / count
+            var = self._over_batch(jnp.square(pixels).sum((row, column)), weight) / count - jnp.square(mean)
+            var = jnp.maximum(var, 0)
             if not self.is_initializing():
                 moving_mean.value = _moved(moving_mean.value, mean)
                 moving_var.value = _moved(moving_var.value, var)
@@ -115,7 +105,13 @@ class BatchNorm(nn.Module):
             mean, var = moving_mean.value, moving_var.value
         multiplier = scale * lax.rsqrt(var + BATCH_NORM_EPSILON)
         offset = bias - mean * multiplier
-        return x * multiplier.astype(x.dtype)[None, None, None] + offset.astype(x.dtype)[None, None, None]
+        return x * _channelwise(multiplier.astype(x.dtype), self.layout) + _channelwise(
+            offset.astype(x.dtype), self.layout
+        )
+
+    def _over_batch(self, sums: Array, weight: Array) -> Array:
+        """Sums of each image and channel -> those of each channel [C]."""
+        return weight @ sums if self.layout.index("N") < self.layout.index("C") else sums @ weight
 
 
 def _moved(moving: Array, new: Array) -> Array:
@@ -130,12 +126,15 @@ class Dropout(nn.Module):
     """
 
     rate: ArrayLike
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         if not train or (isinstance(self.rate, (int, float)) and self.rate == 0):
             return x
-        bits = random_bits(self.make_rng("dropout"), positions(x.shape))
+        # The same values drop in any layout; an [B, C] array has only one.
+        order = axes(self.layout, NHWC) if x.ndim == 4 else (0, 1)
+        bits = random_bits(self.make_rng("dropout"), positions(x.shape, order))
         # 24 bits, because a float32 holds them exactly: the rate is kept to 6e-8, traced or not.
         threshold = jnp.asarray(jnp.float32(2**24) * self.rate).astype(jnp.uint32)
         keep = (bits >> 8) >= threshold
@@ -153,14 +152,16 @@ class MaxPool(nn.Module):
     """
 
     padding: str = "VALID"
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        if self.padding == "SAME" and (x.shape[1] % 2 or x.shape[2] % 2):
-            lowest = jnp.asarray(-jnp.inf, x.dtype)
-            x = lax.pad(x, lowest, ((0, 0, 0), (0, x.shape[1] % 2, 0), (0, x.shape[2] % 2, 0), (0, 0, 0)))
-        rows, columns = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-        corners = [x[:, i:rows:2, j:columns:2] for i in (0, 1) for j in (0, 1)]
+        height, width = (x.shape[axis] for axis in axes(self.layout, "HW"))
+        if self.padding == "SAME" and (height % 2 or width % 2):
+            after = {"H": height % 2, "W": width % 2}
+            x = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), [(0, after.get(name, 0), 0) for name in self.layout])
+        rows, columns = x.shape[self.layout.index("H")] // 2 * 2, x.shape[self.layout.index("W")] // 2 * 2
+        corners = [_part(x, self.layout, H=slice(i, rows, 2), W=slice(j, columns, 2)) for i in (0, 1) for j in (0, 1)]
         return _first_max(_first_max(corners[0], corners[1]), _first_max(corners[2], corners[3]))
 
 
@@ -171,25 +172,34 @@ def _first_max(a: Array, b: Array) -> Array:
 class SpaceToDepth(nn.Module):
     """[B, H, W, C] -> [B, H / 2, W / 2, 4 C]: each 2x2 pixels become channels, row by row."""
 
+    layout: str = NHWC
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return jnp.concatenate([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=-1)
+        corners = [_part(x, self.layout, H=slice(i, None, 2), W=slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
+        return jnp.concatenate(corners, axis=self.layout.index("C"))
 
 
 class Flatten(nn.Module):
-    """[B, H, W, C] -> [B, H * W * C]."""
+    """[B, H, W, C] -> [B, H * W * C], whatever the layout."""
+
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        x = moved(x, self.layout, NHWC)
         return x.reshape(x.shape[0], -1)
 
 
 class GlobalAveragePool(nn.Module):
-    """[B, H, W, C] -> [B, C]: the mean over all pixels."""
+    """[B, H, W, C] -> [B, C], whatever the layout: the mean over all pixels."""
+
+    layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return x.mean(axis=(1, 2))
+        means = x.mean(axis=axes(self.layout, "HW"))
+        return means if self.layout.index("N") < self.layout.index("C") else means.T
 
 
 class Dense(nn.Module):

@@ -53,10 +53,6 @@ class Fer2013Mini(FaceNetwork):
 
     dropout: float = 0.2
 
-    @property
-    def channels(self) -> tuple[int, ...]:
-        return 4, *(row.features for row in self.rows)
-
     def __post_init__(self) -> None:
         if self.image_side < 8 or self.image_side % 8:
             raise ConfigError(f"config.model.image_side must be a multiple of 8, not {self.image_side}")
@@ -66,13 +62,14 @@ class Fer2013Mini(FaceNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False, mask: jax.Array | None = None) -> jax.Array:
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
-        x = standardise(scale_pixels(images, self.dtype))
-        x = SpaceToDepth()(x)
+        layout = self.layout_of(images)
+        x = standardise(scale_pixels(images, self.dtype, layout), layout)
+        x = SpaceToDepth(layout)(x)
         for row in self.rows:
-            x = Conv(row.features, padding="SAME", use_bias=False, looped=self.looped)(x)
-            x = nn.relu(BatchNorm()(x, mask, train))
+            x = Conv(row.features, padding="SAME", use_bias=False, layout=layout)(x)
+            x = nn.relu(BatchNorm(layout)(x, mask, train))
             if row.pool:
-                x = MaxPool()(x)
-        x = GlobalAveragePool()(x)
+                x = MaxPool(layout=layout)(x)
+        x = GlobalAveragePool(layout)(x)
         x = Dropout(self.dropout)(x, train)
         return Dense(self.num_classes)(x)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from fer_jax.config import check_choice, check_rate
 from fer_jax.models.layers import BatchNorm, Conv, Dropout, Flatten, MaxPool, scale_pixels
+from fer_jax.models.lowering import check_layout
 from fer_jax.models.network import DTYPES, Network
 
 
@@ -145,6 +146,8 @@ class MnistNet(Network):
       batch_norm: False takes every BatchNorm out (an ablation).
       use_bias: whether convolutions have a bias.
       dtype: what is computed in; parameters stay as they are.
+      layout: how activations lie in memory: 'auto' is what is fastest on the platform, 'NHWC' or 'HCWN' a check of it
+        (see `lowering`). It changes no number but by rounding.
     """
 
     image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
@@ -155,31 +158,30 @@ class MnistNet(Network):
     batch_norm: bool = True
     use_bias: bool = True
     dtype: str = "float32"
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        return 1, *(row.features for row in self.table)
+    layout: str = "auto"
 
     def __post_init__(self) -> None:
         check_rate("config.model.dropout", self.dropout)
         check_choice("config.model.dtype", self.dtype, DTYPES)
+        check_layout(self.layout)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False, mask: jax.Array | None = None) -> jax.Array:
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
-        x = scale_pixels(images, self.dtype)
+        layout = self.layout_of(images)
+        x = scale_pixels(images, self.dtype, layout)
         for row in self.table:
-            x = Conv(row.features, row.kernel, use_bias=self.use_bias, looped=self.looped)(x)
+            x = Conv(row.features, row.kernel, use_bias=self.use_bias, layout=layout)(x)
             if row.relu:
                 x = nn.relu(x)
             if row.norm and self.batch_norm:
-                x = BatchNorm()(x, mask, train)
+                x = BatchNorm(layout)(x, mask, train)
             if row.drop:
-                x = Dropout(self.dropout)(x, train)
+                x = Dropout(self.dropout, layout)(x, train)
             if row.pool:
-                x = MaxPool()(x)
-        return Flatten()(x)
+                x = MaxPool(layout=layout)(x)
+        return Flatten(layout)(x)
 
 
 class MnistNobias(MnistNet):

@@ -1,16 +1,22 @@
 """What every network is."""
 
 import flax.linen as nn
+import jax
 
 from fer_jax.config import check_at_least, check_choice
-from fer_jax.models.lowering import loops_on_device
+from fer_jax.models.lowering import check_layout, choose_layout
 
 
 class Network(nn.Module):
     """uint8 images [B, *image_shape] -> logits [B, num_classes]: `__call__(images, *, train=False, mask=None)`.
 
-    A network states the first three below, as constants, fields or properties.
+    A network states what follows, as constants, fields or properties.
     """
+
+    @property
+    def layout(self) -> str:
+        """'auto', or a layout that is used on any platform; see `lowering`."""
+        raise NotImplementedError
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -22,15 +28,9 @@ class Network(nn.Module):
         """Of the labels."""
         raise NotImplementedError
 
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """In front of the first convolution and behind each one."""
-        raise NotImplementedError
-
-    @property
-    def looped(self) -> bool:
-        """Whether training steps run in a loop on the device; see `lowering`."""
-        return loops_on_device(self.channels)
+    def layout_of(self, images: jax.Array) -> str:
+        """How the activations of a batch of images lie in memory: the network's field `layout`, or what fits."""
+        return choose_layout(self.layout, images.shape[0])
 
 
 class FaceNetwork(Network):
@@ -40,11 +40,14 @@ class FaceNetwork(Network):
       num_classes: outputs, an expression each.
       image_side: of the images, in pixels.
       dtype: what is computed in; parameters stay as they are.
+      layout: how activations lie in memory: 'auto' is what is fastest on the platform, 'NHWC' or 'HCWN' a check of it
+        (see `lowering`). It changes no number but by rounding.
     """
 
     num_classes: int = 7
     image_side: int = 48
     dtype: str = "float32"
+    layout: str = "auto"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -53,6 +56,7 @@ class FaceNetwork(Network):
     def __post_init__(self) -> None:
         check_at_least("config.model.num_classes", self.num_classes, 2)
         check_choice("config.model.dtype", self.dtype, DTYPES)
+        check_layout(self.layout)
         super().__post_init__()
 
 

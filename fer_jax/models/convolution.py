@@ -1,0 +1,214 @@
+"""The convolution in both layouts (see `lowering`): the same numbers to rounding, forward and backward.
+
+In 'HCWN' a convolution is a matrix product for each row of the output. What such a product reads, k rows of a few
+copies of the image, is contiguous and fits the cache. A scheme says which copies:
+
+- `_direct`: the k copies that are shifted along the row, in one product.
+- `_winograd`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
+  from four products instead of six. Its sums are of two or three numbers, so it rounds as the direct form does.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fer_jax.models.lowering import HCWN, NHWC
+
+Array = jax.Array
+
+
+def convolution(x: Array, kernel: Array, padding: str, layout: str) -> Array:
+    """The convolution of stride 1 of an activation with a kernel [k, k, in, out]; `padding` is 'VALID' or 'SAME'."""
+    return _CONVOLUTIONS[layout](x, kernel, padding)
+
+
+def native(x: Array, kernel: Array, padding: str) -> Array:
+    """XLA's own: [N, H, W, C] -> [N, H', W', out]."""
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def by_rows(x: Array, kernel: Array, padding: str) -> Array:
+    """A matrix product for each row of the output: [H, C, W, N] -> [H', out, W', N].
+
+    The derivative by x is the same function of dy, that by the kernel a sum of products over rows.
+    """
+    return _rows(_pad(x, *_margins(kernel, padding)), kernel)
+
+
+def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
+    return by_rows(x, kernel, padding), (x, kernel)
+
+
+def _backward(padding: str, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    before, after = _margins(kernel, padding)
+    reach = kernel.shape[0] - 1
+    dx = _rows(_pad(dy, reach - before, reach - after), kernel[::-1, ::-1].swapaxes(2, 3))
+    return dx, _kernel_gradient(_pad(x, before, after), dy, kernel)
+
+
+by_rows.defvjp(_forward, _backward)
+
+
+class _Scheme(NamedTuple):
+    """A row of the output as the sums of one or more products.
+
+    Attributes:
+      copies: padded x [H, C, W, N] -> what each product reads, [H, C', T, N].
+      weights: kernel [k, k, C, out] -> the weights of each product, [k, C', out].
+      parts: products [out, T, N] -> the outputs at every len(parts)th column, beginning with each of the first.
+      parts_transposed: dy [H', out, W', N] -> what the weights' gradients read, [H', out, T, N]: `parts` transposed.
+      kernel: the weights' gradients -> that of the kernel: `weights` transposed.
+    """
+
+    copies: Callable[[Array], Sequence[Array]]
+    weights: Callable[[Array], Sequence[Array]]
+    parts: Callable[[Sequence[Array]], Sequence[Array]]
+    parts_transposed: Callable[[Array], Sequence[Array]]
+    kernel: Callable[[Sequence[Array]], Array]
+
+
+def _direct(size: int) -> _Scheme:
+    def copies(x: Array) -> Sequence[Array]:
+        width = x.shape[2] - size + 1
+        return (jnp.concatenate([x[:, :, j : j + width] for j in range(size)], axis=1) if size > 1 else x,)
+
+    def kernel(gradients: Sequence[Array]) -> Array:
+        (gradient,) = gradients
+        return gradient.reshape(size, size, -1, gradient.shape[-1])
+
+    return _Scheme(
+        copies=copies,
+        weights=lambda kernel: (kernel.reshape(size, -1, kernel.shape[-1]),),
+        parts=lambda products: products,
+        parts_transposed=lambda dy: (dy,),
+        kernel=kernel,
+    )
+
+
+def _winograd_copies(x: Array) -> Sequence[Array]:
+    even, odd = _alternate(x)
+    a, b, c, d = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
+    return a - c, b + c, c - b, b - d
+
+
+def _winograd_weights(kernel: Array) -> Sequence[Array]:
+    a, b, c = (kernel[:, j] for j in range(3))
+    return a, (a + b + c) / 2, (a - b + c) / 2, c
+
+
+def _winograd_parts(products: Sequence[Array]) -> Sequence[Array]:
+    p, q, r, s = products
+    return p + q + r, q - r - s
+
+
+def _winograd_parts_transposed(dy: Array) -> Sequence[Array]:
+    a, b = _alternate(dy)
+    return a, a + b, a - b, -b
+
+
+def _winograd_kernel(gradients: Sequence[Array]) -> Array:
+    p, q, r, s = gradients
+    return jnp.stack([p + (q + r) / 2, (q - r) / 2, (q + r) / 2 + s], axis=1)
+
+
+def _alternate(x: Array) -> tuple[Array, Array]:
+    """The columns of even and of odd number, with a column of zeros behind an odd number of columns."""
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, 0)))
+    # A slice of stride 2 takes XLA three times as long.
+    pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3])
+    return pairs[:, :, :, 0], pairs[:, :, :, 1]
+
+
+_WINOGRAD = _Scheme(_winograd_copies, _winograd_weights, _winograd_parts, _winograd_parts_transposed, _winograd_kernel)
+
+
+def _scheme(kernel: Array, columns: int) -> _Scheme:
+    """That of a kernel [k, k, in, out] for so many columns of the output."""
+    size, precise = kernel.shape[0], jnp.finfo(kernel.dtype).bits >= 32
+    return _WINOGRAD if size == 3 and columns > 1 and precise else _direct(size)
+
+
+def _rows(x: Array, kernel: Array) -> Array:
+    """The valid convolution [H, C, W, N] -> [H - k + 1, out, W - k + 1, N]."""
+    size, _, _, features = kernel.shape
+    height, _, width, images = x.shape
+    columns = width - size + 1
+    scheme = _scheme(kernel, columns)
+    weights = [weight.reshape(-1, features).T for weight in scheme.weights(kernel)]
+    # What XLA would make anew in every row is made once.
+    copies = lax.optimization_barrier(tuple(scheme.copies(x)))
+
+    def add_row(h: Array, out: Array) -> Array:
+        products = [
+            lax.dot_general(weight, _seen(copy, h, size), (((1,), (0,)), ((), ())))
+            for weight, copy in zip(weights, copies, strict=True)
+        ]
+        for index, part in enumerate(scheme.parts(products)):
+            out = lax.dynamic_update_slice(out, part[None, :, :, None], (h, 0, 0, index, 0))
+        return out
+
+    turns = copies[0].shape[2]
+    every = -(-columns // turns)
+    start = jnp.zeros((height - size + 1, features, turns, every, images), x.dtype)
+    out = lax.fori_loop(0, start.shape[0], add_row, start)
+    return out.reshape(*out.shape[:2], turns * every, images)[:, :, :columns]
+
+
+def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
+    """The derivative by the kernel [k, k, C, out], from the padded x [H, C, W, N] and dy [H', out, W', N]."""
+    size, _, _, features = kernel.shape
+    rows, _, columns, images = dy.shape
+    scheme = _scheme(kernel, columns)
+    copies, outputs = lax.optimization_barrier((tuple(scheme.copies(x)), tuple(scheme.parts_transposed(dy))))
+    # On several devices each sums over its own images first: otherwise they would have to meet in every row.
+    shares = math.gcd(images, jax.device_count())
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+
+    def by_share(row: Array) -> Array:
+        split = row.reshape(*row.shape[:2], shares, images // shares)
+        # One axis to sum over, the last: with two, XLA transposes the operands first.
+        return split.transpose(2, 0, 1, 3).reshape(shares, row.shape[0], -1)
+
+    def add_row(h: Array, totals: Sequence[Array]) -> Sequence[Array]:
+        return [
+            total
+            + lax.dot_general(
+                by_share(_seen(output, h, 1)),
+                by_share(_seen(copy, h, size)),
+                (((2,), (2,)), ((0,), (0,))),
+                preferred_element_type=dtype,
+            )
+            for total, output, copy in zip(totals, outputs, copies, strict=True)
+        ]
+
+    start = [jnp.zeros((shares, features, size * copy.shape[1]), dtype) for copy in copies]
+    totals = lax.fori_loop(0, rows, add_row, start)
+    gradients = [total.sum(0).T.reshape(size, -1, features) for total in totals]
+    return scheme.kernel(gradients).astype(kernel.dtype)
+
+
+def _seen(x: Array, h: Array, size: int) -> Array:
+    """The `size` rows [H, C, T, N] from row `h` on, as [size C, T, N]."""
+    # Fused with a product, the slice would be read number by number.
+    rows = lax.optimization_barrier(lax.dynamic_slice_in_dim(x, h, size, 0))
+    return rows.reshape(-1, *x.shape[2:])
+
+
+def _margins(kernel: Array, padding: str) -> tuple[int, int]:
+    """Rows and columns of zeros in front of the image and behind it."""
+    size = kernel.shape[0]
+    return ((size - 1) // 2, size // 2) if padding == "SAME" else (0, 0)
+
+
+def _pad(x: Array, before: int, after: int) -> Array:
+    return jnp.pad(x, ((before, after), (0, 0), (before, after), (0, 0))) if before or after else x
+
+
+_CONVOLUTIONS: dict[str, Callable[[Array, Array, str], Array]] = {NHWC: native, HCWN: by_rows}
