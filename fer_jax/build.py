@@ -3,7 +3,7 @@
 Below this file nothing sees a config.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,9 +39,10 @@ class Options:
 
     Attributes:
       seed: of everything random: initial weights, data order, dropout, augmentation.
-      num_seeds: trains so many at once, with the seeds from `seed` on. Besides, `config.vary` names keys and for each
-        a list of values, as in {'model.dropout': (0.0, 0.1)}, and each of their combinations is trained with each of
-        these seeds; see `fer_jax.vary` for what can vary. Each member of such a run does what it would do alone.
+      num_seeds: trains so many at once, with the seeds from `seed` on, each as it would be trained alone.
+      vary: keys of the config, each with a list of values, as in {'model.dropout': (0.0, 0.1)}: each combination is
+        trained with each of the seeds, at once too. A network's rates, `ema_decay`, `loss.label_smoothing` and most
+        numbers of `optim` can vary; see `fer_jax.vary`.
       epochs: passes over the training split.
       batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
       protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
@@ -62,6 +63,7 @@ class Options:
 
     seed: int = 0
     num_seeds: int = 1
+    vary: Mapping[str, Sequence[float]] | None = None
     epochs: int = 20
     batch_size: int = 128
     protocol: str = "seed"
@@ -131,7 +133,6 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
     """
     sections = {"model", *_SECTIONS}
     stated = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else dict(config)
-    vary = stated.pop("vary", {})
     for section in sections:
         if not isinstance(stated.get(section, {}), Mapping):
             raise ConfigError(f"config.{section} must be a section, not {stated[section]!r}")
@@ -140,11 +141,12 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
             raise ConfigError(f"config.{section}.name is missing: it says which {section} to use")
     name = stated["model"]["name"]
     models.check_name(name)
-    options = {key: value for key, value in stated.items() if key not in sections}
+    vary = stated.get("vary")
+    options = {key: value for key, value in stated.items() if key not in sections and key != "vary"}
     unknown = options.keys() - defaults(Options).keys()
     if unknown:
         key = sorted(unknown)[0]
-        known = [*defaults(Options), *sections, "vary"]
+        known = [*defaults(Options), *sections]
         raise ConfigError(f"config.{key}: unknown key; {did_you_mean(key, known)}")
     check_keywords("", Options, options)
     whole = default_config(name, stated["data"]["name"]).to_dict()
@@ -260,7 +262,7 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
 
 def _of_member(config: ml_collections.ConfigDict, values: Values) -> ml_collections.ConfigDict:
     """The config that a member would have alone, but for its seed."""
-    return ml_collections.ConfigDict(with_values(config.to_dict() | {"vary": {}}, values))
+    return ml_collections.ConfigDict(with_values(config.to_dict() | {"vary": None}, values))
 
 
 def _check_each(config: ml_collections.ConfigDict, members: Members) -> tuple[models.Network, Summary]:

@@ -58,8 +58,8 @@ def evaluate_run(
         f"{member}, step {step}" if run.members.many else f"step {step}"
         for member, step in zip(run.members.each, opened.steps, strict=True)
     ]
-    for name, own in zip(names, scores, strict=True):
-        say(f"{name}: {split}_loss: {own.loss!r} - {split}_accuracy: {own.accuracy!r}")
+    for name, short in zip(names, scores, strict=True):
+        say(f"{name}: {split}_loss: {short.loss!r} - {split}_accuracy: {short.accuracy!r}")
     if has_parts(found[0]):
         say(f"\n{format_scores(split, dict(zip(names, found, strict=True)))}\n")
         for name, own in zip(names, found, strict=True):

@@ -1,12 +1,12 @@
 """The loss that training lowers, from `config.loss`; what is reported as loss is always plain cross-entropy."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 
 from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
 from fer_jax.data.dataset import Split
@@ -76,7 +76,7 @@ def create(
         if not weighted and is_zero(label_smoothing):
             return cross_entropy(logits, targets)
         # A traced value must not widen the logits' type; a Python float never does.
-        smoothing: ArrayLike = label_smoothing
+        smoothing: Any = label_smoothing
         if isinstance(label_smoothing, jax.Array):
             smoothing = label_smoothing.astype(logits.dtype)
         # In proportion to the shares throughout, so that a mixture costs what its parts cost.

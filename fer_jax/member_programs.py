@@ -149,9 +149,14 @@ def _options() -> dict[str, bool] | None:
     return {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
 
 
+def _side_by_side() -> bool:
+    """Whether a device computes its members in one vectorised step."""
+    return jax.default_backend() != "cpu"
+
+
 def _each_member(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
     """From (what a member owns, *shared) -> result to (what all members own, *shared) -> all results."""
-    if jax.default_backend() != "cpu":
+    if _side_by_side():
         return lambda own, *shared: jax.vmap(function, (0, *[None] * len(shared)))(own, *shared)
 
     def on_group(own, *shared):

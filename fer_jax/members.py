@@ -17,6 +17,9 @@ from fer_jax.score_table import name_values
 
 LARGEST_SEED = 2**31 - 1
 
+OF_A_MEMBER = ("best", "last", "rate_reduced_after")
+"""What each member has of its own in `run.json`, beside `scores`."""
+
 Values = Mapping[str, float]
 """By the key in the config, with its section: {'model.dropout': 0.1}."""
 
@@ -73,6 +76,18 @@ class Members:
             return tree
         return jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(self), axis=0), tree)
 
+    def record_of(self, record: Mapping[str, Any], place: int) -> dict[str, Any]:
+        """What `run.json` tells of the member at a place, in the form of a run of one."""
+        if not self.many:
+            return dict(record)
+        own = {key: record[key][place] for key in OF_A_MEMBER}
+        scores = {which: of_each[place] for which, of_each in record.get("scores", {}).items()}
+        return {**record, **own, **({"scores": scores} if scores else {})}
+
+    def line_of(self, line: Mapping[str, Any], place: int) -> dict[str, Any]:
+        """What a line of metrics.jsonl tells of the member at a place, in the form of a run of one."""
+        return {key: value[place] if isinstance(value, list) else value for key, value in line.items()}
+
     def combinations(self) -> list[tuple[Values, list[int]]]:
         """The combinations of values, each with the places of its members."""
         found: dict[tuple, tuple[Values, list[int]]] = {}
@@ -92,12 +107,3 @@ def make_members(seed: int, num_seeds: int, vary: Mapping[str, Sequence[float]])
     combinations = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
     each = (Member(seed + place, values) for values in combinations for place in range(num_seeds))
     return Members(tuple(each), many=num_seeds > 1 or bool(vary))
-
-
-def one_member(found: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """What `run.json` or a line of metrics.jsonl tells of one member, in the form of a run of one."""
-    if "members" in found:
-        scores = {which: of_members[place] for which, of_members in found.get("scores", {}).items()}
-        own = {key: found[key][place] for key in ("last", "best", "rate_reduced_after") if found[key] is not None}
-        return {**found, **own, **({"scores": scores} if scores else {})}
-    return {key: value[place] if isinstance(value, list) else value for key, value in found.items()}

@@ -57,7 +57,7 @@ class Programs(NamedTuple):
     init: Callable[..., TrainState]
     order: Callable[..., jax.Array]
     train: Callable[..., tuple[TrainState, Progress]]
-    logits: Callable[..., jax.Array]
+    logits: Callable[..., jax.Array | np.ndarray]
     predict: Callable[..., jax.Array]
     looped: bool
     width: int

@@ -11,7 +11,7 @@ from fer_jax import provenance
 from fer_jax.build import Run
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.evaluate import Scores
-from fer_jax.members import Members
+from fer_jax.members import OF_A_MEMBER, Members
 from fer_jax.metrics import Progress, means
 from fer_jax.vary import rates_vary
 
@@ -28,12 +28,10 @@ NOTHING_DONE: dict[str, Any] = {
 `rate_reduced_after` lists the epochs after which the schedule 'plateau' reduced the learning rate.
 """
 
-_OF_A_MEMBER = ("best", "last", "rate_reduced_after")
-
 
 def nothing_done(members: Members) -> dict[str, Any]:
     """`NOTHING_DONE` as a run of these members has it."""
-    own = {key: members.pack([NOTHING_DONE[key]] * len(members)) for key in _OF_A_MEMBER}
+    own = {key: members.pack([NOTHING_DONE[key]] * len(members)) for key in OF_A_MEMBER}
     return {**NOTHING_DONE, **own}
 
 

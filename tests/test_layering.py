@@ -29,13 +29,13 @@ FLOORS = [
         *("models.keras_files", "models.layers"),
     },
     {
-        *("checkpoint", "command", "provenance", "run_words", "schedules", "summary"),
+        *("checkpoint", "command", "members", "provenance", "run_words", "schedules", "summary"),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
         *("models.network",),
     },
     {
-        *("losses", "optim"),
+        *("losses", "optim", "over_seeds"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
         *("models.fer", "models.keras_weights", "models.mini", "models.mnist"),
         *("report.findings",),
@@ -49,8 +49,9 @@ FLOORS = [
         *("audit_text", "steps"),
         *("report.pictures",),
     },
-    {"audit", "programs"},
-    {"build", "evaluate"},
+    {"audit", "programs", "vary"},
+    {"evaluate", "member_programs"},
+    {"build"},
     {"card", "pacing", "record", "resume"},
     {"final_scores", "open_run"},
     {
