@@ -105,13 +105,14 @@ def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
     for section, function in _SECTIONS.items():
         config[section] = defaults(function)
     config.data.name = data_name
-    return _stating(config, {})
+    return _stating(config, None)
 
 
-def _stating(config: ml_collections.ConfigDict, vary: Mapping[str, Any]) -> ml_collections.ConfigDict:
+def _stating(config: ml_collections.ConfigDict, vary: Mapping[str, Any] | None) -> ml_collections.ConfigDict:
     """The config with what varies, locked: a field of any type, because the keys of a section can have no dots."""
     config.vary = ml_collections.FieldReference(None, field_type=object)
-    config.vary = dict(vary)
+    if vary:
+        config.vary = dict(vary)
     return config.lock()
 
 
@@ -218,7 +219,7 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
       DataError: the data set cannot be had.
     """
     options = build_options(config)
-    members = make_members(options.seed, options.num_seeds, config.vary)
+    members = make_members(options.seed, options.num_seeds, config.vary or {})
     # What is wrong with the config should not wait for a download.
     model, summary = _check_each(config, members)
     check_budget(summary, options.max_params)

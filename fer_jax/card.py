@@ -104,7 +104,7 @@ def _counts(run: Run) -> str:
 def _recipe(run: Run, config: Mapping[str, Any]) -> str:
     """The whole config, a line a section."""
     top = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    sections = {key: value for key, value in config.items() if isinstance(value, Mapping) and value}
+    sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
     lines = [
         f"{run.options.epochs} epochs of {run.steps_per_epoch:,} steps, from random weights: no other pictures and no "
         "pretrained network were used. The whole config, as `config.json` has it:"

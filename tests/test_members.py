@@ -1,11 +1,13 @@
 """Several members trained at once: each ends like the same seed and values trained alone."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from conftest import TINY_TABLE
 
 from fer_jax import member_programs, models, pacing, sharding, train
 from fer_jax.build import build, default_config, resolve
@@ -15,15 +17,22 @@ from fer_jax.evaluate import on_device
 from fer_jax.evaluate_run import evaluate_run
 from fer_jax.members import make_members
 from fer_jax.metrics import means
-from fer_jax.models import lowering
+from fer_jax.models import lowering, mnist
 from fer_jax.resume import best_of, template
 from fer_jax.scores import t_interval
 from fer_jax.writers import read_metrics
 
-STEPS = 7
-"""In an epoch of `tiny_config`."""
 BOTH_ENDS = (0, -1)
 """The first member, whose values are 0 where they can be, and the last."""
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation(request):
+    """Compiling is nearly all of the time here; where bits are compared, it is as users have it."""
+    quick = "bit_identical" not in request.node.name
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def run(config, workdir):
@@ -50,16 +59,9 @@ def arrays(config, workdir):
 
 def alone(config, member):
     """The config of a run of one that trains the same as a member."""
-    config = resolve(config).copy_and_resolve_references() if not config.vary else resolve(without_vary(config))
-    config.unlock()
-    config.seed, config.num_seeds = member.seed, 1
-    for key, value in member.values.items():
-        config.update_from_flattened_dict({key: value})
+    config = resolve({**config.to_dict(), "seed": member.seed, "num_seeds": 1, "vary": None})
+    config.update_from_flattened_dict(member.values)
     return config
-
-
-def without_vary(config):
-    return {**config.to_dict(), "vary": {}}
 
 
 @pytest.fixture
@@ -186,7 +188,9 @@ def test_several_members_on_a_device_wide_and_evaluated(tiny_config, tmp_path, w
     assert dict(built.mesh.shape) == {"member": 2, "batch": 1}
 
 
-@pytest.mark.parametrize(("members", "devices", "shape"), [(1, 4, (1, 4)), (6, 4, (2, 2)), (8, 4, (4, 1)), (3, 2, (1, 2))])
+@pytest.mark.parametrize(
+    ("members", "devices", "shape"), [(1, 4, (1, 4)), (6, 4, (2, 2)), (8, 4, (4, 1)), (3, 2, (1, 2))]
+)
 def test_members_lie_on_as_many_devices_as_divide_them(members, devices, shape):
     assert tuple(sharding.make_member_mesh(members, devices).shape.values()) == shape
 
@@ -226,12 +230,6 @@ def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, monkeypatch, kil
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run of two seeds with two learning rates, under the clean protocol: its folder and its record."""
-    from functools import partial
-
-    from conftest import TINY_TABLE
-
-    from fer_jax.models import mnist
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.MODELS, "tiny", partial(mnist.MnistNet, table=TINY_TABLE))
         config = default_config(model="tiny", data_name="digits")
@@ -367,6 +365,10 @@ def test_other_members_are_another_run(tiny_config, tmp_path):
 
 def test_combinations_are_paired_by_seed():
     members = make_members(5, 2, {"a": (0.0, 1.0), "b": (2.0, 3.0)})
-    assert [str(member) for member in members.each[:3]] == ["seed 5, a = 0, b = 2", "seed 6, a = 0, b = 2", "seed 5, a = 0, b = 3"]
+    assert [str(member) for member in members.each[:3]] == [
+        "seed 5, a = 0, b = 2",
+        "seed 6, a = 0, b = 2",
+        "seed 5, a = 0, b = 3",
+    ]
     assert [places for _, places in members.combinations()] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert not make_members(0, 1, {}).many and make_members(0, 1, {"a": (1.0,)}).many
