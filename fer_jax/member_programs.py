@@ -240,7 +240,7 @@ def _logits_by_step(one_batch: Any, places: int) -> Callable[..., np.ndarray]:
         if stop <= 0:
             zero = np.int32(0)
             one_batch.lower(state, split, order, zero, zero, zero, values, view).compile()
-        batch = jax.eval_shape(of_batch, np.int32(0), 0)
+        batch = jax.eval_shape(lambda step: of_batch(step, 0), np.int32(0))
         _, groups, width, classes = batch.shape
         found = np.full((groups, places, order.shape[0], width, classes), np.nan, batch.dtype)
         parts = {(place, step): of_batch(np.int32(step), place) for step in range(int(stop)) for place in range(places)}
