@@ -231,21 +231,19 @@ def _logits_by_step(one_batch: Any, places: int) -> Callable[..., np.ndarray]:
 
     def logits(state, split, order, stop, values, view):
         def of_batch(step, place):
-            copies = range(COPIES[view])
-            at = np.int32(place)
-            return jnp.stack(
-                [one_batch(state, split, order, step, np.int32(copy), at, values, view) for copy in copies]
-            )
+            copies, at = range(COPIES[view]), (np.int32(step), np.int32(place))
+            return [one_batch(state, split, order, at[0], np.int32(copy), at[1], values, view) for copy in copies]
 
+        zero = np.int32(0)
+        traced = one_batch.trace(state, split, order, zero, zero, zero, values, view)
         if stop <= 0:
-            zero = np.int32(0)
-            one_batch.lower(state, split, order, zero, zero, zero, values, view).compile()
-        batch = jax.eval_shape(lambda step: of_batch(step, 0), np.int32(0))
-        _, groups, width, classes = batch.shape
-        found = np.full((groups, places, order.shape[0], width, classes), np.nan, batch.dtype)
-        parts = {(place, step): of_batch(np.int32(step), place) for step in range(int(stop)) for place in range(places)}
+            traced.lower().compile()
+        groups, width, classes = traced.out_info.shape
+        found = np.full((groups, places, order.shape[0], width, classes), np.nan, traced.out_info.dtype)
+        # All are under way before the first is waited for.
+        parts = {(place, step): of_batch(step, place) for step in range(int(stop)) for place in range(places)}
         for (place, step), copies in parts.items():
-            found[:, place, step] = mean_of_copies(copies)
+            found[:, place, step] = mean_of_copies(jnp.stack(copies))
         return found.reshape(groups * places, *found.shape[2:])
 
     return logits

@@ -1,13 +1,21 @@
 """How a config says what varies, and what is refused."""
 
 import json
+import sys
+from pathlib import Path
 
 import ml_collections
 import pytest
+from absl import flags
+from absl.testing import flagsaver
+from commands import assert_refused, call_command
 
+from fer_jax import command, main
 from fer_jax.build import build, default_config, resolve
 from fer_jax.errors import ConfigError
 from fer_jax.train import train
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 @pytest.fixture
@@ -83,7 +91,34 @@ def test_every_rate_of_a_network_can_vary():
     assert set(resolve(config).vary) == {"model.last_dropout", "model.dense_dropout"}
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("{'model.dropout': (0.0, 0.1)}", {"model.dropout": (0.0, 0.1)}), ("{}", None)],
+)
+def test_a_literal_does_on_the_command_line(value, expected, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    saved = flagsaver.save_flag_values(main.FLAGS)
+    words = ["fer_jax", f"--config={CONFIGS / 'mnist_10k.py'}", f"--config.vary={value}", "--config.num_seeds=3"]
+    monkeypatch.setattr(sys, "argv", words)
+    try:
+        command.parse(main.FLAGS, words)
+        config = resolve(main.FLAGS["config"].value)
+    finally:
+        flagsaver.restore_flag_values(saved, main.FLAGS)
+        main.FLAGS.unparse_flags()
+        flags.FLAGS.unparse_flags()
+    assert config.vary == expected and config.num_seeds == 3
+
+
+@pytest.mark.parametrize("value", ["model.dropout=0.1", "{'model.dropout'", "3"])
+def test_what_is_no_mapping_on_the_command_line_is_told(value, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = ["--mode=summary", f"--config={CONFIGS / 'mnist_10k.py'}", f"--config.vary={value}"]
+    result = call_command(main, *words, monkeypatch=monkeypatch, capsys=capsys)
+    assert_refused(result, "config.vary must give lists of values by key, as in config.vary = {'model.dropout': (0.0")
+
+
 def test_a_plain_mapping_does(config):
     stated = {"model": {"name": "tiny"}, "data": {"name": "digits"}, "vary": {"model.dropout": [0, 1e-3]}}
     assert resolve(stated).vary == {"model.dropout": (0.0, 0.001)}
-    assert isinstance(resolve(ml_collections.ConfigDict(config)).vary, dict)
+    assert resolve(ml_collections.ConfigDict(config)).vary is None
