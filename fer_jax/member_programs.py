@@ -114,7 +114,7 @@ def make_member_programs(
 
         return each(one)((state, values), images)
 
-    options = _options()
+    options = _options(mesh)
     carrying = partial(jax.jit, out_shardings=own, donate_argnums=0, compiler_options=options)
     reading = partial(jax.jit, out_shardings=own, static_argnames="view", compiler_options=options)
     train: Callable[..., tuple[TrainState, Progress]]
@@ -144,9 +144,9 @@ def make_member_programs(
     )
 
 
-def _options() -> dict[str, bool] | None:
-    """On a CPU each device computes with a thread of its own: threads that help each other would only wait."""
-    return {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
+def _options(mesh: Mesh) -> dict[str, bool] | None:
+    """Several devices on a CPU compute with a thread each: threads that help each other besides would only wait."""
+    return {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" and mesh.size > 1 else None
 
 
 def _side_by_side() -> bool:

@@ -120,7 +120,7 @@ def _check_matplotlib() -> None:
 def _place(members: Members, member: int | None) -> int:
     """The place of the member asked for."""
     count = len(members)
-    if member is None and members.many:
+    if member is None and count > 1:
         say(f"The run has {count} members; this is of the first ({members.each[0]}): --member=1 is the next.")
     if not 0 <= (member or 0) < count:
         has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
