@@ -31,9 +31,7 @@ def read(workdir):
     if record["stand_in"] or not record["finished"]:
         raise SystemExit(f"{workdir}: only finished runs on the real data are counted")
     if "members" in record:
-        raise SystemExit(
-            f"{workdir}: a row is a run of one network, and this one has several"
-        )
+        raise SystemExit(f"{workdir}: a row is a run of one network, and this one has several")
     config = json.loads((workdir / "config.json").read_text())
     epochs = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     kept = (
