@@ -91,14 +91,12 @@ def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: 
     return logits
 
 
-def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Scores:
-    """The scores that an epoch is watched by; waits for the device."""
-    return watched_scores(split_logits(programs, state, split), split)
-
-
-def evaluate_each(members: Members, programs: Programs, state: TrainState, split: EvalSplit) -> list[Scores]:
-    """As `evaluate`, of each member."""
-    return [watched_scores(logits, split) for logits in members.unpack(split_logits(programs, state, split))]
+def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Any:
+    """The `Scores` that an epoch is watched by, of several members a list of them; waits for the device."""
+    logits = split_logits(programs, state, split)
+    if logits.ndim == 2:
+        return watched_scores(logits, split)
+    return [watched_scores(own, split) for own in logits]
 
 
 def watched_scores(logits: np.ndarray, split: EvalSplit) -> Scores:

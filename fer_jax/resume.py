@@ -13,7 +13,7 @@ from fer_jax.checkpoint import Checkpoints, Restored
 from fer_jax.config import differences
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import CheckpointError, ConfigError, UserError
-from fer_jax.evaluate import EvalSplit, Scores, evaluate_each
+from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
 from fer_jax.provenance import FILE, layout, read_json
 from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
@@ -183,7 +183,7 @@ def verify_scores(restored: Restored, found: Sequence[Scores], split: str, examp
 def verify(run: Run, restored: Restored, watched: EvalSplit) -> None:
     """Evaluates a restored state on the watched split and checks the scores in its record, if it has any."""
     if restored.record["scores"] is not None:
-        scores = evaluate_each(run.members, run.programs, restored.arrays["state"], watched)
+        scores = run.members.unpack(evaluate(run.programs, restored.arrays["state"], watched))
         verify_scores(restored, scores, run.splits.watched_name, len(run.splits.watched))
 
 

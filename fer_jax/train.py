@@ -17,7 +17,7 @@ from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DivergedError, Interrupted, UserError, warn
-from fer_jax.evaluate import EvalSplit, Scores, evaluate_each, on_device
+from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
 from fer_jax.members import Member
 from fer_jax.metrics import Progress, means
@@ -257,7 +257,7 @@ def _checked_scores(run: Run, found: Sequence[tuple[float, float]]) -> dict[str,
 def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> list[Scores]:
     """The members' scores on the split that the protocol watches; stops the run if one is not finite."""
     run = session.run
-    scores = evaluate_each(run.members, run.programs, state, watched)
+    scores = run.members.unpack(evaluate(run.programs, state, watched))
     count_test_read(session.record, run.splits.watched_name, len(run.members))
     for member, one in zip(run.members.each, scores, strict=True):
         if not math.isfinite(one.loss):
