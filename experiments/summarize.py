@@ -30,6 +30,8 @@ def read(workdir):
     record = json.loads((workdir / "run.json").read_text())
     if record["stand_in"] or not record["finished"]:
         raise SystemExit(f"{workdir}: only finished runs on the real data are counted")
+    if "members" in record:
+        raise SystemExit(f"{workdir}: a row is a run of one network, and this one has several")
     config = json.loads((workdir / "config.json").read_text())
     epochs = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     kept = (

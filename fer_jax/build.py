@@ -3,7 +3,7 @@
 Below this file nothing sees a config.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,10 +21,14 @@ from fer_jax.data.dataset import DataSet
 from fer_jax.data.pipeline import steps_per_epoch
 from fer_jax.data.views import VIEWS
 from fer_jax.errors import ConfigError, did_you_mean
+from fer_jax.member_programs import make_member_programs
+from fer_jax.members import Members, Values, make_members
 from fer_jax.programs import Programs, make_programs
-from fer_jax.sharding import device_count, make_mesh
+from fer_jax.schedules import Schedule
+from fer_jax.sharding import device_count, make_member_mesh, make_mesh
 from fer_jax.steps import Recipe
 from fer_jax.summary import Summary, check_budget, describe
+from fer_jax.vary import check_vary, make_parts, value_arrays, with_values
 
 SELECT_BY = ("accuracy", "macro_f1")
 
@@ -35,6 +39,10 @@ class Options:
 
     Attributes:
       seed: of everything random: initial weights, data order, dropout, augmentation.
+      num_seeds: trains so many at once, with the seeds from `seed` on, each as it would be trained alone.
+      vary: keys of the config, each with a list of values, as in {'model.dropout': (0.0, 0.1)}: each combination is
+        trained with each of the seeds, at once too. A network's rates, `ema_decay`, `loss.label_smoothing` and most
+        numbers of `optim` can vary; see `fer_jax.vary`.
       epochs: passes over the training split.
       batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
       protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
@@ -54,6 +62,8 @@ class Options:
     """
 
     seed: int = 0
+    num_seeds: int = 1
+    vary: Mapping[str, Sequence[float]] | None = None
     epochs: int = 20
     batch_size: int = 128
     protocol: str = "seed"
@@ -95,6 +105,14 @@ def default_config(model: str, data_name: str) -> ml_collections.ConfigDict:
     for section, function in _SECTIONS.items():
         config[section] = defaults(function)
     config.data.name = data_name
+    return _stating(config, None)
+
+
+def _stating(config: ml_collections.ConfigDict, vary: Mapping[str, Any] | None) -> ml_collections.ConfigDict:
+    """The config with what varies, locked: a field of any type, because the keys of a section can have no dots."""
+    config.vary = ml_collections.FieldReference(None, field_type=object)
+    if vary:
+        config.vary = dict(vary)
     return config.lock()
 
 
@@ -124,7 +142,8 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
             raise ConfigError(f"config.{section}.name is missing: it says which {section} to use")
     name = stated["model"]["name"]
     models.check_name(name)
-    options = {key: value for key, value in stated.items() if key not in sections}
+    vary = stated.get("vary")
+    options = {key: value for key, value in stated.items() if key not in sections and key != "vary"}
     unknown = options.keys() - defaults(Options).keys()
     if unknown:
         key = sorted(unknown)[0]
@@ -132,6 +151,7 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
         raise ConfigError(f"config.{key}: unknown key; {did_you_mean(key, known)}")
     check_keywords("", Options, options)
     whole = default_config(name, stated["data"]["name"]).to_dict()
+    del whole["vary"]
     whole.update(options)
     for section in sections:
         whole[section].update(stated.get(section, {}))
@@ -139,7 +159,7 @@ def resolve(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
         check_keywords(section, function, whole[section])
     fields = {key: value for key, value in whole["model"].items() if key != "name"}
     check_keywords("model", models.MODELS[name], fields)
-    return ml_collections.ConfigDict(whole).lock()
+    return _stating(ml_collections.ConfigDict(whole), check_vary(vary, defaults(models.MODELS[name])))
 
 
 class Run(NamedTuple):
@@ -147,9 +167,10 @@ class Run(NamedTuple):
 
     Attributes:
       options: the top level of the config.
-      model: the network.
+      members: who is trained.
+      model: the network, as the first member has it.
       summary: its layers and parameter counts.
-      optimizer: its Optax chain and learning rate.
+      schedules: the learning rates of each member.
       mesh: the devices.
       programs: compiled when they are first called.
       dataset: as it came.
@@ -160,9 +181,10 @@ class Run(NamedTuple):
     """
 
     options: Options
+    members: Members
     model: models.Network
     summary: Summary
-    optimizer: optim.Optimizer
+    schedules: list[Schedule]
     mesh: Mesh
     programs: Programs
     dataset: DataSet
@@ -197,37 +219,63 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
       DataError: the data set cannot be had.
     """
     options = build_options(config)
+    members = make_members(options.seed, options.num_seeds, config.vary or {})
     # What is wrong with the config should not wait for a download.
-    model, summary = build_model(config)
+    model, summary = _check_each(config, members)
     check_budget(summary, options.max_params)
     check_policy(**config.checkpoint)
-    optim.create(**config.optim, steps_per_epoch=1, epochs=options.epochs)
-    changes = augment.create(**config.augment)
-    losses.create(**config.loss, class_counts=[1] * model.num_classes, class_names=[""] * model.num_classes)
+    changes, first = augment.create(**config.augment), _of_member(config, members.each[0].values)
     dataset = data.load(**config.data, image_shape=model.image_shape, data_dir=data_dir)
     _check_fits(config, model, dataset)
     splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
     steps = steps_per_epoch(len(splits.train), options.batch_size)
-    optimizer = optim.create(**config.optim, steps_per_epoch=steps, epochs=options.epochs)
     counts = np.bincount(splits.train.labels, minlength=model.num_classes).tolist()
-    objective = losses.create(**config.loss, class_counts=counts, class_names=dataset.class_names)
+    classes = {"class_counts": counts, "class_names": dataset.class_names}
+    objective = losses.create(**first.loss, **classes)
     shares = losses.soft_targets(config.loss.targets, splits.train, dataset.class_names)
     balanced = options.sampling == "balanced"
     if balanced:
         losses.check_every_class("config.sampling = 'balanced'", counts, dataset.class_names)
-    mesh = make_mesh(device_count(options.batch_size))
-    programs = make_programs(
-        model,
-        optimizer.tx,
-        mesh,
-        image_shape=model.image_shape,
-        examples=len(splits.train),
+    optimizers = [
+        optim.create(**own.optim, steps_per_epoch=steps, epochs=options.epochs)
+        for own in (_of_member(config, member.values) for member in members.each)
+    ]
+    schedules = [optimizer.schedule for optimizer in optimizers]
+    shape: dict[str, Any] = {
+        "image_shape": model.image_shape,
+        "examples": len(splits.train),
         # Places that no example can fill would cost memory and time.
-        batch_size=min(options.batch_size, len(splits.train)),
-        recipe=Recipe(changes, objective, options.ema_decay),
-        balanced_labels=splits.train.labels if balanced else None,
-    )
-    return Run(options, model, summary, optimizer, mesh, programs, dataset, splits, config.loss.targets, shares, steps)
+        "batch_size": min(options.batch_size, len(splits.train)),
+        "balanced_labels": splits.train.labels if balanced else None,
+    }
+    if members.many:
+        mesh = make_member_mesh(len(members), share=device_count(options.batch_size))
+        parts = make_parts(config.to_dict(), model, schedules[0], changes, **classes)
+        values = value_arrays(members, schedules)
+        programs = make_member_programs(parts, values, mesh, **shape)
+    else:
+        mesh = make_mesh(device_count(options.batch_size))
+        recipe = Recipe(changes, objective, options.ema_decay)
+        programs = make_programs(model, optimizers[0].tx, mesh, recipe=recipe, **shape)
+    targets = config.loss.targets
+    return Run(options, members, model, summary, schedules, mesh, programs, dataset, splits, targets, shares, steps)
+
+
+def _of_member(config: ml_collections.ConfigDict, values: Values) -> ml_collections.ConfigDict:
+    """The config that a member would have alone, but for its seed."""
+    return ml_collections.ConfigDict(with_values(config.to_dict() | {"vary": None}, values))
+
+
+def _check_each(config: ml_collections.ConfigDict, members: Members) -> tuple[models.Network, Summary]:
+    """Checks each combination of values as it would be checked alone; the network of the first and its summary."""
+    combinations = [_of_member(config, values) for values, _ in members.combinations()]
+    described = build_model(combinations[0])
+    for own in combinations:
+        model, options = models.create(**own.model), build_options(own)
+        optim.create(**own.optim, steps_per_epoch=1, epochs=options.epochs)
+        augment.create(**own.augment)
+        losses.create(**own.loss, class_counts=[1] * model.num_classes, class_names=[""] * model.num_classes)
+    return described
 
 
 def _check_fits(config: ml_collections.ConfigDict, model: models.Network, dataset: DataSet) -> None:

@@ -11,7 +11,7 @@ from fer_jax.card_facts import APPARENT, FACTS, INTENDED, LAW, NO_GROUPS, OUT_OF
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.files import write_whole
 from fer_jax.run_words import ONE_RUN, SUBSETS, VIEWS, percent, provenance_terms, selection
-from fer_jax.score_table import format_classes, format_scores, name_states
+from fer_jax.score_table import format_classes, format_over_seeds, format_scores, name_states
 from fer_jax.writers import stand_in_sentences
 
 FILE = "model_card.md"
@@ -117,6 +117,8 @@ def _recipe(run: Run, config: Mapping[str, Any]) -> str:
 
 def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
     """The test scores of the selected and the last state, or that there are none."""
+    if run.members.many:
+        return _numbers_of_members(record)
     scores = record.get("scores") or {}
     watched = run.splits.watched_name
     split = "test" if "test" in scores.get("best", {}) else watched
@@ -147,6 +149,27 @@ def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
         f"Calibration: on average the probability of the selected state's answer is {error} away from the share "
         "of such answers that are right (expected calibration error, 15 bins). A probability "
         "from this network says how sure the network is of its label, and nothing about how strong a feeling is.",
+    ]
+
+
+def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
+    """The accuracies of all members, as means over their seeds."""
+    by = record["selected_by"]
+    watched = (
+        "so a selected epoch's score on the test split is the best of many looks at the same images: it flatters, and "
+        "is no estimate of how the network does on new ones."
+        if by == "test"
+        else "so its scores on that split flatter; those on the test split do not."
+    )
+    return [
+        f"{len(record['members'])} networks were trained at once, from different seeds or with different values of "
+        f"what varies. The test split was read {record['test_reads']:,} times up to the end of the run (each "
+        "evaluation of one network on it counts); `run.json` keeps the count, and every score of each network.",
+        f"Each network's epoch was selected on the {by} split, {watched}",
+        f"```\n{format_over_seeds(record['over_seeds'])}\n```",
+        "An interval over seeds tells how much the mean of other seeds would differ, and not how few images were "
+        "counted. A probability from such a network says how sure it is of its label, and nothing about how strong a "
+        "feeling is.",
     ]
 
 

@@ -113,6 +113,11 @@ def check_rate(key: str, value: Any) -> None:
         raise ConfigError(f"{key} must be at least 0 and below 1, not {value}")
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a number is known to be 0, so that what it is the strength of can be left out; a traced value is not."""
+    return isinstance(value, int | float) and value == 0
+
+
 def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
     """Raises ConfigError unless `value` is one of `choices`."""
     choices = list(choices)

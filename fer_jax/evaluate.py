@@ -10,6 +10,7 @@ from fer_jax import scores
 from fer_jax.data.dataset import Split
 from fer_jax.data.pipeline import eval_order
 from fer_jax.data.subsets import OFFICIAL, Subset
+from fer_jax.members import Members
 from fer_jax.programs import Programs
 from fer_jax.sharding import Mesh, replicated, round_up, sharded_columns
 from fer_jax.steps import Examples, TrainState
@@ -66,6 +67,8 @@ def prepare(split: Split, mesh: Mesh, subsets: Mapping[str, Subset] | None = Non
 def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: str = "plain") -> np.ndarray:
     """The logits of a split's examples in their order, float64 [N, classes]; waits for the device.
 
+    Of several members they are [members, N, classes].
+
     Args:
       programs: of the run.
       state: to be evaluated.
@@ -82,14 +85,23 @@ def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: 
     holds = rows < expected
     times = np.bincount(rows[holds], minlength=expected)
     assert (times == 1).all(), f"counted {times.sum()} of {expected} examples, {(times > 0).sum()} different ones"
-    logits = np.empty((expected, visited.shape[-1]))
-    logits[rows[holds]] = visited.reshape(-1, visited.shape[-1])[holds]
+    *members, _, _, classes = visited.shape
+    logits = np.empty((*members, expected, classes))
+    logits[..., rows[holds], :] = visited.reshape(*members, -1, classes)[..., holds, :]
     return logits
 
 
-def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Scores:
-    """The scores that an epoch is watched by; waits for the device."""
-    logits, labels = split_logits(programs, state, split), split.subsets[OFFICIAL].labels
+def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Any:
+    """The `Scores` that an epoch is watched by, of several members a list of them; waits for the device."""
+    logits = split_logits(programs, state, split)
+    if logits.ndim == 2:
+        return watched_scores(logits, split)
+    return [watched_scores(own, split) for own in logits]
+
+
+def watched_scores(logits: np.ndarray, split: EvalSplit) -> Scores:
+    """The scores that an epoch is watched by, from the logits of a split's examples [N, classes]."""
+    labels = split.subsets[OFFICIAL].labels
     return Scores(
         scores.mean_loss(logits, labels),
         scores.accuracy(logits, labels),
@@ -108,6 +120,20 @@ def full_scores(
     """All scores of a state on a split, one view after the other: (view, its scores)."""
     for view in views:
         yield view, score_subsets(split_logits(programs, state, split, view), split, class_names)
+
+
+def full_scores_of_each(
+    members: Members,
+    programs: Programs,
+    state: TrainState,
+    split: EvalSplit,
+    class_names: Sequence[str],
+    views: Sequence[str],
+) -> Iterator[tuple[str, list[SubsetScores]]]:
+    """As `full_scores`, of each member: (view, their scores)."""
+    for view in views:
+        each = members.unpack(split_logits(programs, state, split, view))
+        yield view, [score_subsets(logits, split, class_names) for logits in each]
 
 
 def score_subsets(logits: np.ndarray, split: EvalSplit, class_names: Sequence[str]) -> SubsetScores:

@@ -7,7 +7,7 @@ from fer_jax import provenance
 from fer_jax.config import check_choice
 from fer_jax.data.subsets import subsets
 from fer_jax.data.views import VIEWS, views_up_to
-from fer_jax.evaluate import Scores, full_scores, in_short, prepare
+from fer_jax.evaluate import Scores, full_scores_of_each, in_short, prepare
 from fer_jax.open_run import open_run
 from fer_jax.record import count_test_read
 from fer_jax.resume import verify_scores
@@ -23,8 +23,8 @@ def evaluate_run(
     data_dir: str = "",
     config: Mapping[str, Any] | None = None,
     tta: str = "",
-) -> Scores:
-    """Scores of a run's checkpoint on one of its splits.
+) -> Scores | list[Scores]:
+    """Scores of a run's checkpoint on one of its splits; a list, if the run has several members.
 
     Prints loss and accuracy to the last digit and, where the split has subsets or there is test-time augmentation, the
     tables that stand at the end of a run.
@@ -47,14 +47,21 @@ def evaluate_run(
     run, restored, split, examples = opened.run, opened.restored, opened.split, opened.examples
     state, prepared = restored.arrays["state"], prepare(examples, run.mesh, subsets(run.dataset, split, examples))
     views = views_up_to(tta or run.options.tta)
-    found = dict(full_scores(run.programs, state, prepared, run.dataset.class_names, views))
-    scores = in_short(found["plain"])
+    of_views = dict(full_scores_of_each(run.members, run.programs, state, prepared, run.dataset.class_names, views))
+    found = [{view: each[place] for view, each in of_views.items()} for place in range(len(run.members))]
+    scores = [in_short(own["plain"]) for own in found]
     if split == "test":
-        count_test_read(opened.record, split)
+        count_test_read(opened.record, split, len(run.members))
         provenance.write_json(opened.folder / provenance.FILE, opened.record)
     verify_scores(restored, scores, split, len(examples))
-    say(f"step {restored.step}: {split}_loss: {scores.loss!r} - {split}_accuracy: {scores.accuracy!r}")
-    if has_parts(found):
-        say(f"\n{format_scores(split, {f'step {restored.step}': found})}\n")
-        say(format_classes(split, f"step {restored.step}, plain", found["plain"]))
-    return scores
+    names = [
+        f"{member}, step {step}" if run.members.many else f"step {step}"
+        for member, step in zip(run.members.each, opened.steps, strict=True)
+    ]
+    for name, short in zip(names, scores, strict=True):
+        say(f"{name}: {split}_loss: {short.loss!r} - {split}_accuracy: {short.accuracy!r}")
+    if has_parts(found[0]):
+        say(f"\n{format_scores(split, dict(zip(names, found, strict=True)))}\n")
+        for name, own in zip(names, found, strict=True):
+            say(format_classes(split, f"{name}, plain", own["plain"]))
+    return run.members.pack(scores)

@@ -1,15 +1,15 @@
 """The full scores of a finished run: the selected and the last state, on the watched split and on the test split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fer_jax.build import Run
 from fer_jax.checkpoint import Checkpoints
 from fer_jax.data.subsets import subsets
 from fer_jax.data.views import views_up_to
-from fer_jax.evaluate import EvalSplit, full_scores, in_short, prepare
-from fer_jax.record import count_test_read, note_test
-from fer_jax.resume import template, verify_logits, verify_scores
+from fer_jax.evaluate import EvalSplit, full_scores_of_each, in_short, prepare
+from fer_jax.record import count_test_read, with_test
+from fer_jax.resume import restore_state, verify_logits, verify_scores
 
 
 def prepare_split(run: Run, name: str) -> EvalSplit:
@@ -20,6 +20,8 @@ def prepare_split(run: Run, name: str) -> EvalSplit:
 
 def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], stop_if_asked: Callable[[], None]) -> None:
     """Writes `record['scores'][which][split][view][subset]`, of `which` in 'best' and 'last'.
+
+    With several members `record['scores'][which]` is a list with an entry for each.
 
     Under the clean protocol this is the one look at the test split. A state's look counts as one read: its views and
     subsets are scored together, and nothing is chosen by them.
@@ -33,29 +35,53 @@ def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], sto
     Raises:
       CheckpointError: a state does not compute what it did when it was saved.
     """
-    watched = run.splits.watched_name
+    members, watched = run.members, run.splits.watched_name
     splits = {name: prepare_split(run, name) for name in dict.fromkeys((watched, "test"))}
-    record["scores"] = {}
-    for which in ("last", "best"):
-        if which == "best" and record["best"]["step"] == record["last"]["step"]:
-            record["best"], record["scores"]["best"] = record["last"], record["scores"]["last"]
-            continue
-        restored = checkpoints.restore(record[which]["step"], template(run))
-        verify_logits(run, restored)
-        found: dict[str, dict[str, Any]] = {name: {} for name in splits}
-        for name, split in splits.items():
-            count_test_read(record, name)
-            views = full_scores(
-                run.programs,
-                restored.arrays["state"],
-                split,
-                run.dataset.class_names,
-                views_up_to(run.options.tta),
-            )
-            for view, scores in views:
-                found[name][view] = scores
-                stop_if_asked()
-        verify_scores(restored, in_short(found[watched]["plain"]), watched, len(run.splits.watched))
-        record["scores"][which] = found
+    last, best = members.unpack(record["last"]), members.unpack(record["best"])
+    found = {"last": _scores_of(run, checkpoints, record, "last", splits, len(members), stop_if_asked)}
+    # A member whose last state is its best has been scored.
+    others = [place for place in range(len(members)) if best[place]["step"] != last[place]["step"]]
+    found["best"] = list(found["last"])
+    if others:
+        of_best = _scores_of(run, checkpoints, record, "best", splits, len(others), stop_if_asked)
+        for place in others:
+            found["best"][place] = of_best[place]
+    for which, of_members in found.items():
         if run.options.protocol == "clean":
-            note_test(record, which, found["test"]["plain"])
+            entries = members.unpack(record[which])
+            pairs = zip(entries, of_members, strict=True)
+            record[which] = members.pack([with_test(entry, scores["test"]["plain"]) for entry, scores in pairs])
+    record["scores"] = {which: members.pack(of_members) for which, of_members in found.items()}
+
+
+def _scores_of(
+    run: Run,
+    checkpoints: Checkpoints,
+    record: dict[str, Any],
+    which: str,
+    splits: Mapping[str, EvalSplit],
+    states: int,
+    stop_if_asked: Callable[[], None],
+) -> list[dict[str, dict[str, Any]]]:
+    """The scores of one state of each member: [split][view][subset]; counts `states` reads."""
+    restored = restore_state(run, checkpoints, record, which)
+    verify_logits(run, restored)
+    found: list[dict[str, dict[str, Any]]] = [{name: {} for name in splits} for _ in run.members.each]
+    for name, split in splits.items():
+        count_test_read(record, name, states)
+        views = full_scores_of_each(
+            run.members,
+            run.programs,
+            restored.arrays["state"],
+            split,
+            run.dataset.class_names,
+            views_up_to(run.options.tta),
+        )
+        for view, of_members in views:
+            for own, scores in zip(found, of_members, strict=True):
+                own[name][view] = scores
+            stop_if_asked()
+    watched = run.splits.watched_name
+    short = [in_short(own[watched]["plain"]) for own in found]
+    verify_scores(restored, short, watched, len(run.splits.watched))
+    return found

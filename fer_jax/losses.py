@@ -1,13 +1,14 @@
 """The loss that training lowers, from `config.loss`; what is reported as loss is always plain cross-entropy."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fer_jax.config import check_at_least, check_choice, check_rate
+from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
 from fer_jax.data.dataset import Split
 from fer_jax.data.fer_plus import soft_labels
 from fer_jax.errors import ConfigError
@@ -40,7 +41,8 @@ def create(
     """The objective of a run.
 
     Args:
-      label_smoothing: the share of a target that is spread over all classes alike (Szegedy et al., 2016).
+      label_smoothing: the share of a target that is spread over all classes alike (Szegedy et al., 2016); may be
+        traced.
       class_weights: 'none', or 'balanced': an example of class c counts (n / (k * n_c)) ^ class_weights_exponent
         times, divided by the mean of that over the training split, with n examples, k classes and n_c of class c. A
         batch's loss is still divided by its number of examples, so that the learning rate means the same.
@@ -71,12 +73,16 @@ def create(
     def objective(logits: Array, targets: Array) -> Array:
         if logit_adjustment:
             logits = logits + jnp.asarray(adjustment, logits.dtype)[None]
-        if not (weighted or label_smoothing):
+        if not weighted and is_zero(label_smoothing):
             return cross_entropy(logits, targets)
+        # A traced value must not widen the logits' type; a Python float never does.
+        smoothing: Any = label_smoothing
+        if isinstance(label_smoothing, jax.Array):
+            smoothing = label_smoothing.astype(logits.dtype)
         # In proportion to the shares throughout, so that a mixture costs what its parts cost.
         shares = _shares(targets, logits) * jnp.asarray(weights, logits.dtype)[None]
         total = shares.sum(axis=1, keepdims=True)
-        shares = (1 - label_smoothing) * shares + label_smoothing / len(counts) * total
+        shares = (1 - smoothing) * shares + smoothing / len(counts) * total
         return optax.softmax_cross_entropy(logits, shares)
 
     return objective

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_collections
+import numpy as np
 
 from fer_jax import provenance
 from fer_jax.build import Run, build, resolve
@@ -14,7 +14,7 @@ from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
 from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
-from fer_jax.resume import CONFIG_FILE, check_same_run, read_run, template, verify_logits
+from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
 from fer_jax.writers import say_stand_in
 
 SPLITS = ("train", "validation", "test")
@@ -28,7 +28,9 @@ class Opened(NamedTuple):
       config: as it stands in config.json.
       record: as it stands in run.json; who evaluates the test split counts that in it and writes it back.
       run: all that the config names, built.
-      restored: the checkpoint; its logits have been verified.
+      restored: the checkpoint; its logits have been verified. Its `state` is the one asked for: with several members
+        'best' is the best of each.
+      steps: which each member's state has taken.
       split: 'train', 'validation' or 'test'.
       examples: those of the split.
     """
@@ -38,6 +40,7 @@ class Opened(NamedTuple):
     record: dict[str, Any]
     run: Run
     restored: Restored
+    steps: list[int]
     split: str
     examples: Split
 
@@ -69,7 +72,7 @@ def open_run(
         check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
     folder = Path(workdir)
     stated, record = _read_run(folder)
-    run = build(resolve(ml_collections.ConfigDict(stated)), data_dir)
+    run = build(resolve(stated), data_dir)
     say_stand_in(run.dataset)
     wanted = json.loads(resolve(config).to_json()) if config else stated
     check_same_run(folder, stated, record, wanted, run.dataset)
@@ -78,9 +81,12 @@ def open_run(
     if not (folder / FOLDER).is_dir():
         raise CheckpointError(f"{folder / FOLDER} does not exist: the run has saved nothing yet")
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        restored = checkpoints.restore(_step(checkpoint, record, checkpoints), template(run))
+        restored = checkpoints.restore(_step(run, checkpoint, record, checkpoints), template(run))
+    if checkpoint == "best" and run.members.many:
+        restored = best_of(restored)
     verify_logits(run, restored)
-    return Opened(folder, stated, record, run, restored, split, examples)
+    steps = run.members.unpack(np.asarray(restored.arrays["state"].step))
+    return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,10 +108,11 @@ def _split(run: Run, name: str) -> Split:
     return splits[name]
 
 
-def _step(checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
+def _step(run: Run, checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
     if checkpoint.isdecimal():
         return int(checkpoint)
-    if checkpoint == "best" and record["best"] is not None:
+    # With several members every checkpoint carries the best state of each.
+    if checkpoint == "best" and record["best"] is not None and not run.members.many:
         return record["best"]["step"]
     if not checkpoints.steps():
         raise CheckpointError("the run has saved no checkpoint yet")

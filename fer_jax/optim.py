@@ -1,12 +1,14 @@
 """The optimiser and its learning rate, from `config.optim`."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
-from fer_jax.config import check_at_least, check_choice, check_rate
+from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
 from fer_jax.errors import ConfigError
 from fer_jax.schedules import Schedule, make_schedule
 
@@ -93,26 +95,58 @@ def create(
         steps_per_epoch=steps_per_epoch,
         epochs=epochs,
     )
-    decay = [optax.add_decayed_weights(weight_decay, mask=_kernels)] if weight_decay else []
-    parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    tx = chain(
+        name=name,
+        rates=table.rates,
+        steps_per_rate=table.steps_per_rate,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+    )
+    return Optimizer(tx, table)
+
+
+def chain(
+    *,
+    name: str,
+    rates: Sequence[float] | jax.Array,
+    steps_per_rate: int,
+    momentum: ArrayLike,
+    nesterov: bool,
+    weight_decay: ArrayLike,
+    clip_norm: ArrayLike,
+) -> optax.GradientTransformation:
+    """The Optax chain alone, of numbers that were checked by `create`.
+
+    Numbers may be traced: then what they are the strength of is part of the chain whatever their value, with `inf` for
+    a `clip_norm` that never clips.
+
+    Args:
+      name: as in `create`; so are momentum, nesterov, weight_decay and clip_norm.
+      rates: the table of a `Schedule`, [places].
+      steps_per_rate: of that schedule.
+    """
+    decay = [] if is_zero(weight_decay) else [optax.add_decayed_weights(weight_decay, mask=_kernels)]
+    parts = [] if is_zero(clip_norm) else [optax.clip_by_global_norm(clip_norm)]
     if name == "sgd":
         # Keras's velocity holds steps, not gradients: a new rate leaves what is in it alone.
-        velocity = optax.trace(momentum, nesterov) if momentum else optax.identity()
-        parts += [*decay, _scale_by_rate(table), velocity]
+        velocity = optax.identity() if is_zero(momentum) else optax.trace(momentum, nesterov)
+        parts += [*decay, _scale_by_rate(rates, steps_per_rate), velocity]
     else:
-        parts += [scale_by_keras_adam(), *decay, _scale_by_rate(table)]
-    return Optimizer(optax.chain(*parts), table)
+        parts += [scale_by_keras_adam(), *decay, _scale_by_rate(rates, steps_per_rate)]
+    return optax.chain(*parts)
 
 
-def _scale_by_rate(schedule: Schedule) -> optax.GradientTransformation:
-    """Times minus the rate of the schedule."""
-    last = len(schedule.rates) - 1
+def _scale_by_rate(rates: Sequence[float] | jax.Array, steps_per_rate: int) -> optax.GradientTransformation:
+    """Times minus the rate of a schedule."""
+    last = len(rates) - 1
 
     def rate_at(place: jax.Array) -> jax.Array:
-        return jnp.asarray(schedule.rates)[jnp.minimum(place, last)]
+        return jnp.asarray(rates)[jnp.minimum(place, last)]
 
-    if schedule.steps_per_rate:
-        return optax.scale_by_learning_rate(lambda count: rate_at(count // schedule.steps_per_rate))
+    if steps_per_rate:
+        return optax.scale_by_learning_rate(lambda count: rate_at(count // steps_per_rate))
 
     def init(params):
         del params
@@ -126,8 +160,8 @@ def _scale_by_rate(schedule: Schedule) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def with_reductions(opt_state: optax.OptState, reductions: int) -> optax.OptState:
-    """The state of a chain under 'plateau' after so many reductions of the rate."""
+def with_reductions(opt_state: optax.OptState, reductions: int | Sequence[int]) -> optax.OptState:
+    """The state of a chain under 'plateau' after so many reductions of the rate (a number for each of its members)."""
     place = optax.tree.get(opt_state, "reductions").sharding
     return optax.tree.set(opt_state, reductions=jax.device_put(jnp.int32(reductions), place))
 

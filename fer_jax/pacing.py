@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_jax.build import Run
 from fer_jax.metrics import Progress
-from fer_jax.steps import Examples, TrainState
+from fer_jax.steps import Examples, TrainState, steps_taken
 
 CPU_CALL_SECONDS = 2.0
 """How long a call takes on a CPU: what Ctrl-C waits for, and how often the progress bar moves."""
@@ -67,7 +67,7 @@ def calls(
     """
     order = run.programs.order(state, np.int32(epoch))
     steps = run.steps_per_epoch
-    done = first = int(state.step) - epoch * steps
+    done = first = steps_taken(state) - epoch * steps
     count = 0
     while done < steps:
         began, start, before = time.perf_counter(), done, progress

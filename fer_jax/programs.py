@@ -45,6 +45,9 @@ class Programs(NamedTuple):
         places of the order; in batches from `stop` on they are NaN, in places without an example they mean nothing.
       predict: (state, images) -> logits.
       width: places in a training batch: the batch size, rounded up to what the mesh divides.
+      keep: (best, state, better) -> best: of several members (see `member_programs`) the evaluated part of each one's
+        best state so far, which becomes that of `state` where the bool [members] `better` says so; None for a run of
+        one, whose best state is a checkpoint of its own.
     """
 
     init: Callable[..., TrainState]
@@ -53,6 +56,75 @@ class Programs(NamedTuple):
     logits: Callable[..., jax.Array]
     predict: Callable[..., jax.Array]
     width: int
+    keep: Callable[..., TrainState] | None = None
+
+
+class Computations(NamedTuple):
+    """What is compiled, as pure functions.
+
+    Attributes:
+      init: (seed) -> state at step 0.
+      order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
+      train_span: (state, progress, examples, order, start, stop) -> (state, progress): those steps of the epoch.
+      logits_loop: (state, examples, order, stop, view) -> logits [steps, width, classes].
+    """
+
+    init: Callable[..., TrainState]
+    order: Callable[..., jax.Array]
+    train_span: Callable[..., tuple[TrainState, Progress]]
+    logits_loop: Callable[..., jax.Array]
+
+
+def computations(
+    model: Network,
+    tx: optax.GradientTransformation,
+    *,
+    image_shape: tuple[int, ...],
+    examples: int,
+    batch_size: int,
+    width: int,
+    recipe: Recipe = PLAIN,
+    balanced_labels: np.ndarray | None = None,
+) -> Computations:
+    """What a network and an optimiser compute (arguments as in `make_programs`; `width` as in `Programs`)."""
+
+    def init(seed):
+        return create_state(model, tx, seed, image_shape, recipe)
+
+    def order(state, epoch):
+        key = jax.random.fold_in(state.rng, ORDER)
+        if balanced_labels is not None:
+            return balanced_order(key, epoch, balanced_labels, batch_size, width)
+        return train_order(key, epoch, examples, batch_size, width)
+
+    def train_one(state, progress, split, order, step):
+        rows = order[step]
+        batch = (*gather(split, rows), gather_shares(split, rows))
+        new_state, metrics = train_step(state, *batch, model=model, tx=tx, recipe=recipe)
+        bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
+        progress = Progress(
+            metrics=_added(progress.metrics, metrics),
+            bad_step=jnp.where(bad, new_state.step, progress.bad_step),
+        )
+        return new_state, progress
+
+    def train_span(state, progress, split, order, start, stop):
+        def body(step, carry):
+            state, progress = carry
+            return train_one(state, progress, split, order, step)
+
+        return lax.fori_loop(start, stop, body, (state, progress))
+
+    def logits_loop(state, split, order, stop, view):
+        def of_batch(step):
+            images, _, _ = gather(split, order[step])
+            return predict_view(state, images, view, model=model)
+
+        batch = jax.eval_shape(of_batch, 0)
+        found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
+        return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
+
+    return Computations(init, order, train_span, logits_loop)
 
 
 def make_programs(
@@ -75,42 +147,19 @@ def make_programs(
     """
     whole, columns = replicated(mesh), sharded_columns(mesh)
     width = round_up(batch_size, mesh)
-
-    def init(seed):
-        return create_state(model, tx, seed, image_shape, recipe)
-
-    def order(state, epoch):
-        key = jax.random.fold_in(state.rng, ORDER)
-        if balanced_labels is not None:
-            return balanced_order(key, epoch, balanced_labels, batch_size, width)
-        return train_order(key, epoch, examples, batch_size, width)
-
-    def train_one(state, progress, split, order, step):
-        rows = order[step]
-        batch = (*gather(split, rows), gather_shares(split, rows))
-        new_state, metrics = train_step(state, *batch, model=model, tx=tx, recipe=recipe)
-        bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
-        progress = Progress(
-            metrics=_added(progress.metrics, metrics),
-            bad_step=jnp.where(bad, new_state.step, progress.bad_step),
-        )
-        return new_state, progress
+    found = computations(
+        model,
+        tx,
+        image_shape=image_shape,
+        examples=examples,
+        batch_size=batch_size,
+        width=width,
+        recipe=recipe,
+        balanced_labels=balanced_labels,
+    )
 
     def train_loop(state, progress, split, order, stop):
-        def body(step, carry):
-            state, progress = carry
-            return train_one(state, progress, split, order, step)
-
-        return lax.fori_loop(state.step % order.shape[0], stop, body, (state, progress))
-
-    def logits_loop(state, split, order, stop, view):
-        def of_batch(step):
-            images, _, _ = gather(split, order[step])
-            return predict_view(state, images, view, model=model)
-
-        batch = jax.eval_shape(of_batch, 0)
-        found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
-        return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
+        return found.train_span(state, progress, split, order, state.step % order.shape[0], stop)
 
     train = jax.jit(
         train_loop,
@@ -119,20 +168,25 @@ def make_programs(
         donate_argnums=0,
     )
     logits = jax.jit(
-        logits_loop, in_shardings=(whole, whole, columns, whole), out_shardings=whole, static_argnames="view"
+        found.logits_loop, in_shardings=(whole, whole, columns, whole), out_shardings=whole, static_argnames="view"
     )
 
-    # Drawing the first weights is a small program that LLVM takes eight seconds to optimise; unoptimised it gives the
-    # same bits after one.
-    unoptimised = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
     return Programs(
-        init=jax.jit(init, out_shardings=whole, compiler_options=unoptimised),
-        order=jax.jit(order, out_shardings=columns),
+        init=jax.jit(found.init, out_shardings=whole, compiler_options=unoptimised()),
+        order=jax.jit(found.order, out_shardings=columns),
         train=train,
         logits=logits,
         predict=jax.jit(lambda state, images: predict(state, images, model=model), out_shardings=whole),
         width=width,
     )
+
+
+def unoptimised() -> dict[str, str] | None:
+    """What the program that draws the first weights is compiled with.
+
+    It is a small one that LLVM takes eight seconds to optimise on a CPU; unoptimised it gives the same bits after one.
+    """
+    return {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
 
 
 def _added(sums: Metrics, more: Metrics) -> Metrics:

@@ -1,13 +1,19 @@
-"""The record of a run: what `run.json` tells while it trains and afterwards, and an epoch's line in metrics.jsonl."""
+"""The record of a run: what `run.json` tells while it trains and afterwards, and an epoch's line in metrics.jsonl.
 
-from collections.abc import Mapping
+With several members, what each has of its own (`last`, `best`, `scores`, `rate_reduced_after`, and in a line every
+figure but the time) is a list with an entry for each; `members` says who they are.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fer_jax import provenance
 from fer_jax.build import Run
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.evaluate import Scores
+from fer_jax.members import OF_A_MEMBER, Members
 from fer_jax.metrics import Progress, means
+from fer_jax.vary import rates_vary
 
 NOTHING_DONE: dict[str, Any] = {
     "epoch": 0,
@@ -23,6 +29,12 @@ NOTHING_DONE: dict[str, Any] = {
 """
 
 
+def nothing_done(members: Members) -> dict[str, Any]:
+    """`NOTHING_DONE` as a run of these members has it."""
+    own = {key: members.pack([NOTHING_DONE[key]] * len(members)) for key in OF_A_MEMBER}
+    return {**NOTHING_DONE, **own}
+
+
 def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record when a process starts; what an earlier process had counted goes on.
 
@@ -32,6 +44,7 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     earlier = earlier or {}
     summary, dataset = run.summary, run.dataset
+    each = [{"seed": member.seed, **member.values} for member in run.members.each]
     return {
         **provenance.environment(),
         "started": earlier.get("started", provenance.now()),
@@ -47,12 +60,13 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
             "targets": run.targets,
         },
         "params": {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable},
+        **({"members": each} if run.members.many else {}),
         "protocol": run.options.protocol,
         "selected_by": run.splits.watched_name,
         "select_by": run.options.select_by,
         "test_reads": earlier.get("test_reads", 0),
         "seconds_compiling": earlier.get("seconds_compiling", 0.0),
-        **{key: earlier.get(key, value) for key, value in NOTHING_DONE.items()},
+        **{key: earlier.get(key, value) for key, value in nothing_done(run.members).items()},
     }
 
 
@@ -61,18 +75,16 @@ def standing(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in NOTHING_DONE}
 
 
-def count_test_read(record: dict[str, Any], split: str) -> None:
-    """Counts an evaluation of a state on `split`, if that is the test split: once, whatever the views and subsets."""
-    record["test_reads"] += split == "test"
+def count_test_read(record: dict[str, Any], split: str, states: int = 1) -> None:
+    """Counts an evaluation of states on `split`, if that is the test split: each once, whatever views and subsets."""
+    record["test_reads"] += states * (split == "test")
 
 
-def note_test(record: dict[str, Any], which: str, subsets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes a state's plain scores on the test split beside those on the watched one."""
+def with_test(entry: Mapping[str, Any], subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A state's scores on the watched split with its plain scores on the test split beside them."""
     official = subsets[OFFICIAL]
-    record[which] = {**record[which], "test_loss": official["loss"], "test_accuracy": official["accuracy"]}
-    for name, found in subsets.items():
-        if name != OFFICIAL:
-            record[which][f"test_accuracy_{name}"] = found["accuracy"]
+    others = {f"test_accuracy_{name}": found["accuracy"] for name, found in subsets.items() if name != OFFICIAL}
+    return {**entry, "test_loss": official["loss"], "test_accuracy": official["accuracy"], **others}
 
 
 def prefix(run: Run) -> str:
@@ -80,20 +92,26 @@ def prefix(run: Run) -> str:
     return {"validation": "val", "test": "test"}[run.splits.watched_name]
 
 
-def note_scores(record: dict[str, Any], run: Run, epoch: int, scores: Scores) -> bool:
-    """Writes an epoch's scores into the record; whether they are the best so far (the earlier among equals)."""
+def note_scores(record: dict[str, Any], run: Run, epoch: int, scores: Sequence[Scores]) -> list[bool]:
+    """Writes the members' scores of an epoch into the record; which are the best so far (the earlier among equals)."""
     step = (epoch + 1) * run.steps_per_epoch
-    record["last"] = {"epoch": epoch + 1, "step": step, **_named(run, scores)}
-    record.update(epoch=epoch + 1, step=step)
     chosen_by = f"{prefix(run)}_{run.options.select_by}"
-    is_best = record["best"] is None or record["last"][chosen_by] > record["best"][chosen_by]
-    if is_best:
-        record["best"] = record["last"]
-    return is_best
+    last = [{"epoch": epoch + 1, "step": step, **_named(run, one)} for one in scores]
+    best = run.members.unpack(record["best"])
+    better = [old is None or new[chosen_by] > old[chosen_by] for new, old in zip(last, best, strict=True)]
+    best = [new if is_best else old for new, old, is_best in zip(last, best, better, strict=True)]
+    record.update(epoch=epoch + 1, step=step, last=run.members.pack(last), best=run.members.pack(best))
+    return better
 
 
 def epoch_line(
-    record: Mapping[str, Any], run: Run, epoch: int, progress: Progress, scores: Scores, seconds: float, steps: int
+    record: Mapping[str, Any],
+    run: Run,
+    epoch: int,
+    progress: Progress,
+    scores: Sequence[Scores],
+    seconds: float,
+    steps: int,
 ) -> dict[str, Any]:
     """An epoch's line in metrics.jsonl; its learning rate is that of the epoch's first step.
 
@@ -102,21 +120,29 @@ def epoch_line(
       run: what is trained.
       epoch: counted from 0; the line counts from 1.
       progress: the sums of the whole epoch.
-      scores: on the watched split.
+      scores: of each member on the watched split.
       seconds: training took, in this process.
       steps: that this process trained of the epoch.
     """
-    loss, accuracy = means(progress.metrics)
-    images = min(steps * run.options.batch_size, len(run.splits.train))
+    members = run.members
+    losses, accuracies = zip(*(means(one.metrics) for one in members.unpack_tree(progress)), strict=True)
+    reductions = map(len, members.unpack(record["rate_reduced_after"]))
+    rates = [
+        schedule.at(epoch * run.steps_per_epoch, count)
+        for schedule, count in zip(run.schedules, reductions, strict=True)
+    ]
+    differ = rates_vary(members.each[0].values) or run.schedules[0].patience > 0
+    named = [_named(run, one) for one in scores]
+    images = len(members) * min(steps * run.options.batch_size, len(run.splits.train))
     return {
         "epoch": epoch + 1,
         "step": (epoch + 1) * run.steps_per_epoch,
-        "learning_rate": run.optimizer.learning_rate(epoch * run.steps_per_epoch, len(record["rate_reduced_after"])),
-        "train_loss": loss,
-        "train_accuracy": accuracy,
+        "learning_rate": members.pack(rates) if differ else rates[0],
+        "train_loss": members.pack(losses),
+        "train_accuracy": members.pack(accuracies),
         "seconds": round(seconds, 3),
         "images_per_second": round(images / seconds, 1),
-        **_named(run, scores),
+        **{key: members.pack([one[key] for one in named]) for key in named[0]},
     }
 
 

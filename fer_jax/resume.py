@@ -1,7 +1,7 @@
 """Going on with a run: is it the same run, where did it stand, and does its checkpoint still compute what it did."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
 from fer_jax.provenance import FILE, layout, read_json
 from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
-from fer_jax.sharding import replicated
+from fer_jax.sharding import by_member, replicated
 from fer_jax.steps import TrainState
 
 CONFIG_FILE = "config.json"
@@ -94,19 +94,25 @@ def probe_images(image_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def probe_logits(run: Run, state: TrainState) -> list[list[float]]:
-    """The logits of the probe images [8][classes]."""
+    """The logits of the probe images [8][classes]; of several members [members][8][classes]."""
     images = jax.device_put(probe_images(run.model.image_shape), replicated(run.mesh))
     return np.asarray(run.programs.predict(state, images), np.float64).tolist()
 
 
 def template(run: Run) -> dict[str, Any]:
-    """The arrays of a checkpoint at step 0: their shapes, types and places on the devices."""
-    return {"state": run.programs.init(np.int32(run.options.seed)), "progress": empty_progress(run)}
+    """The arrays of a checkpoint at step 0: their shapes, types and places on the devices.
+
+    With several members `best` holds the evaluated part of each one's best state so far.
+    """
+    seeds = run.members.pack([member.seed for member in run.members.each])
+    state = run.programs.init(np.int32(seeds))
+    best = {"best": run.programs.keep(None, state, None)} if run.programs.keep else {}
+    return {"state": state, "progress": empty_progress(run), **best}
 
 
 def empty_progress(run: Run) -> Progress:
     """The sums of an epoch that has not begun, on the devices."""
-    return jax.device_put(Progress.empty(), replicated(run.mesh))
+    return jax.device_put(run.members.stack(Progress.empty()), by_member(run.mesh))
 
 
 def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None, list[str]]:
@@ -116,7 +122,26 @@ def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None,
         checkpoints.set_aside(newer_than=restored.step)
     if restored is not None:
         verify_logits(run, restored)
+        if run.members.many:
+            verify_logits(run, best_of(restored))
     return restored, notes
+
+
+def restore_state(run: Run, checkpoints: Checkpoints, record: Mapping[str, Any], which: str) -> Restored:
+    """The 'last' or the 'best' state that the record of the run tells of.
+
+    Raises:
+      CheckpointError: it is missing or damaged.
+    """
+    if not run.members.many:
+        return checkpoints.restore(record[which]["step"], template(run))
+    restored = checkpoints.restore(record["last"][0]["step"], template(run))
+    return best_of(restored) if which == "best" else restored
+
+
+def best_of(restored: Restored) -> Restored:
+    """From a checkpoint of several members: the best state of each, with what was recorded of these."""
+    return Restored(restored.step, {"state": restored.arrays["best"]}, {**restored.record, **restored.record["best"]})
 
 
 def verify_logits(run: Run, restored: Restored) -> None:
@@ -132,8 +157,10 @@ def verify_logits(run: Run, restored: Restored) -> None:
     _compare(name, found, expected, restored.record["layout"], tolerance)
 
 
-def verify_scores(restored: Restored, found: Scores, split: str, examples: int) -> None:
+def verify_scores(restored: Restored, found: Sequence[Scores], split: str, examples: int) -> None:
     """Checks new scores of a restored state on a split of `examples` against those in its record, if it has some.
+
+    `found` has an entry for each member.
 
     Raises:
       CheckpointError: they differ.
@@ -146,8 +173,8 @@ def verify_scores(restored: Restored, found: Scores, split: str, examples: int) 
     for name, tolerance in allowed.items():
         _compare(
             f"{split} {name} of the checkpoint of step {restored.step}",
-            np.asarray(getattr(found, name)),
-            np.asarray(recorded[name]),
+            np.asarray([getattr(one, name) for one in found]),
+            np.atleast_1d(recorded[name]),
             restored.record["layout"],
             tolerance,
         )
@@ -156,7 +183,7 @@ def verify_scores(restored: Restored, found: Scores, split: str, examples: int) 
 def verify(run: Run, restored: Restored, watched: EvalSplit) -> None:
     """Evaluates a restored state on the watched split and checks the scores in its record, if it has any."""
     if restored.record["scores"] is not None:
-        scores = evaluate(run.programs, restored.arrays["state"], watched)
+        scores = run.members.unpack(evaluate(run.programs, restored.arrays["state"], watched))
         verify_scores(restored, scores, run.splits.watched_name, len(run.splits.watched))
 
 

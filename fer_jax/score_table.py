@@ -55,6 +55,30 @@ def format_classes(split: str, state: str, subsets: Mapping[str, Mapping[str, An
     return f"{split.capitalize()} split by class, {state}, in per cent; [ ]: {interval}\n" + _aligned(rows, texts=2)
 
 
+def format_over_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each combination of values of a run's members; `entries` are `over_seeds` of its record."""
+    names = list(entries[0]["last"])
+    states = ("last", "best")
+    titles = [f"{_STATES[which]} {name}" for name in names for which in states]
+    rows: list[tuple[str, ...]] = [("members", "n", *titles)]
+    for entry in entries:
+        cells = [_with_half_width(**entry[which][name]) for name in names for which in states]
+        rows.append((name_values(entry["values"]) or "all", str(entry["n"]), *cells))
+    return f"In per cent; ±: {entries[0]['interval']}\n" + _aligned(rows, texts=1)
+
+
+_STATES = {"last": "last", "best": "selected"}
+
+
+def name_values(values: Mapping[str, float]) -> str:
+    """'model.dropout = 0.1, loss.label_smoothing = 0.2'; '' where nothing varies."""
+    return ", ".join(f"{key} = {value:g}" for key, value in values.items())
+
+
+def _with_half_width(mean: float, half_width: float | None) -> str:
+    return _percent(mean) if half_width is None else f"{_percent(mean)} ± {_percent(half_width)}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 

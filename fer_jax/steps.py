@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax import lax
+from jax.typing import ArrayLike
 
 from fer_jax import losses
+from fer_jax.config import is_zero
 from fer_jax.data.augment import Augment
 from fer_jax.data.views import COPIES, one_copy
 from fer_jax.metrics import Metrics
@@ -71,12 +74,12 @@ class Recipe(NamedTuple):
     Attributes:
       augment: changes the batch; None leaves it.
       objective: what is lowered.
-      ema_decay: of the moving average that `AveragedState.ema` holds; 0 for none.
+      ema_decay: of the moving average that `AveragedState.ema` holds; 0 for none. May be traced.
     """
 
     augment: Augment | None = None
     objective: losses.Objective = losses.cross_entropy
-    ema_decay: float = 0.0
+    ema_decay: ArrayLike = 0.0
 
 
 PLAIN = Recipe()
@@ -100,7 +103,7 @@ def create_state(
         opt_state=tx.init(params),
         rng=rng,
     )
-    if not recipe.ema_decay:
+    if is_zero(recipe.ema_decay):
         return state
     return AveragedState(**vars(state), ema={"params": params, "batch_stats": batch_stats})
 
@@ -157,13 +160,14 @@ def train_step(
     return _averaged(state, recipe.ema_decay) if isinstance(state, AveragedState) else state, metrics
 
 
-def _averaged(state: AveragedState, decay: float) -> AveragedState:
+def _averaged(state: AveragedState, decay: ArrayLike) -> AveragedState:
     """The state with the step just done averaged in: decay * average + (1 - decay) * new, statistics too.
 
     In the first steps the decay is no more than (1 + t) / (10 + t) after t steps, TensorFlow's rule, so that the
     initial weights are soon forgotten: after 100 steps they count less than 1e-11 in all.
     """
-    rate = 1 - jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+    warm = (1 + state.step) / (10 + state.step)
+    rate = 1 - jnp.minimum(jnp.asarray(decay, warm.dtype), warm)
     new = {"params": state.params, "batch_stats": state.batch_stats}
     ema = jax.tree.map(lambda old, value: old + rate.astype(old.dtype) * (value - old), state.ema, new)
     return state.replace(ema=ema)
@@ -174,6 +178,16 @@ def evaluation_variables(state: TrainState) -> dict[str, Any]:
     if isinstance(state, AveragedState):
         return state.ema
     return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def evaluated_part(state: TrainState) -> TrainState:
+    """What evaluation needs of a state, as a state without an optimiser's; evaluated it gives the same."""
+    return TrainState(step=state.step, **evaluation_variables(state), opt_state=(), rng=state.rng)
+
+
+def steps_taken(state: TrainState) -> int:
+    """How many steps a state has taken; of several members each has taken as many. Waits for the device."""
+    return int(np.asarray(state.step).flat[0])
 
 
 def predict(state: TrainState, images: jax.Array, *, model: Network) -> jax.Array:

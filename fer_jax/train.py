@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,12 @@ from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DivergedError, Interrupted, UserError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
+from fer_jax.members import Member
 from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
+from fer_jax.over_seeds import over_seeds
 from fer_jax.pacing import Pace, calls
-from fer_jax.record import NOTHING_DONE, begin_record, count_test_read, epoch_line, note_scores, prefix, standing
+from fer_jax.record import begin_record, count_test_read, epoch_line, note_scores, nothing_done, prefix, standing
 from fer_jax.resume import (
     CONFIG_FILE,
     check_same_run,
@@ -33,8 +35,9 @@ from fer_jax.resume import (
     template,
     verify,
 )
+from fer_jax.score_table import name_values
 from fer_jax.signals import StopSignals
-from fer_jax.steps import Examples, TrainState
+from fer_jax.steps import Examples, TrainState, steps_taken
 from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
 
 
@@ -91,6 +94,8 @@ def train(
             session = Session(run, folder, checkpoints, signals, record)
             _train(session, stated, profile)
             score_states(run, checkpoints, record, lambda: _stop_if_asked(session, record["step"]))
+        if run.members.many:
+            record["over_seeds"] = over_seeds(run.members, record["last"], record["best"])
         record.update(finished=True, ended=provenance.now())
         provenance.write_json(folder / provenance.FILE, record)
         write_card(folder, run, stated, record)
@@ -103,8 +108,9 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     """Restores or begins, and trains the epochs that are left."""
     run, folder, checkpoints, _, record = session
     examples, watched = on_device(run.splits.train, run.mesh, run.shares), prepare_split(run, run.splits.watched_name)
-    state, progress = _restore_or_begin(session, watched)
-    first_epoch = int(state.step) // run.steps_per_epoch
+    arrays = _restore_or_begin(session, watched)
+    state, progress, best = arrays["state"], arrays["progress"], arrays.get("best")
+    first_epoch = steps_taken(state) // run.steps_per_epoch
     if first_epoch == run.options.epochs:
         return
     _say_start(run, folder)
@@ -114,13 +120,17 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
         writer.write_hparams(stated)
         for epoch in range(first_epoch, run.options.epochs):
-            began, first_step = time.perf_counter(), int(state.step)
+            began, first_step = time.perf_counter(), steps_taken(state)
             trace = folder / "profile" if profile and epoch == first_epoch else None
-            state, progress = _train_epoch(session, examples, state, progress, epoch, pace, console, trace)
+            state, progress = _train_epoch(session, examples, state, progress, best, epoch, pace, console, trace)
             seconds = time.perf_counter() - began
             scores = _evaluate_watched(session, state, watched)
-            line = epoch_line(record, run, epoch, progress, scores, seconds, steps=int(state.step) - first_step)
-            is_best = note_scores(record, run, epoch, scores)
+            line = epoch_line(record, run, epoch, progress, scores, seconds, steps=steps_taken(state) - first_step)
+            better = note_scores(record, run, epoch, scores)
+            if run.programs.keep:
+                best = run.programs.keep(best, state, np.array(better))
+            # A best state that is carried need not be saved at once.
+            is_best = better[0] and not run.members.many
             state = _reduce_rate(session, state)
             progress = empty_progress(run)
             # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
@@ -128,11 +138,11 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             writer.flush()
             ends = epoch + 1 == run.options.epochs
             if is_best or ends or (epoch + 1) % checkpoints.every_epochs == 0 or session.signals.received:
-                _save(session, state, progress, scores, is_best)
+                _save(session, state, progress, best, scores, is_best)
             provenance.write_json(folder / provenance.FILE, record)
             console.epoch(line, prefix(run), time.perf_counter() - began)
             if not ends:
-                _stop_if_asked(session, int(state.step))
+                _stop_if_asked(session, steps_taken(state))
 
 
 def _train_epoch(
@@ -140,6 +150,7 @@ def _train_epoch(
     examples: Examples,
     state: TrainState,
     progress: Progress,
+    best: TrainState | None,
     epoch: int,
     pace: Pace,
     console: Console,
@@ -150,12 +161,14 @@ def _train_epoch(
     every = checkpoints.every_steps
 
     def watch(step: int, sums: Progress) -> None:
-        if sums.bad_step >= 0:
-            raise _diverged(session, int(sums.bad_step))
-        console.advance(step, *means(sums.metrics))
+        each = run.members.unpack_tree(sums)
+        for member, own in zip(run.members.each, each, strict=True):
+            if own.bad_step >= 0:
+                raise _diverged(session, int(own.bad_step), member)
+        console.advance(step, *np.mean([means(own.metrics) for own in each], axis=0))
 
     mark = time.perf_counter()
-    with console.bar(epoch + 1, int(state.step) - epoch * run.steps_per_epoch):
+    with console.bar(epoch + 1, steps_taken(state) - epoch * run.steps_per_epoch):
         parts = calls(
             run, examples, state, progress, epoch=epoch, pace=pace, save_every=every, watch=watch, trace=trace
         )
@@ -164,29 +177,29 @@ def _train_epoch(
                 watch(done, jax.device_get(progress))
                 record["seconds_training"] += time.perf_counter() - mark
                 mark = time.perf_counter()
-                _save(session, state, progress, scores=None)
-                _stop_if_asked(session, int(state.step))
+                _save(session, state, progress, best, scores=None)
+                _stop_if_asked(session, steps_taken(state))
     record["seconds_training"] += time.perf_counter() - mark
     return state, progress
 
 
-def _restore_or_begin(session: Session, watched: EvalSplit) -> tuple[TrainState, Progress]:
-    """The newest whole checkpoint, checked, or the state at step 0; `record` then tells of that moment."""
+def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
+    """The arrays of the newest whole checkpoint, checked, or those at step 0; `record` then tells of that moment."""
     run, folder, checkpoints, _, record = session
     restored, notes = restore_newest(run, checkpoints)
     for note in notes:
         warn(f"{note}; going on from the checkpoint before it")
     if restored is None:
         arrays = template(run)
-        record.update(NOTHING_DONE)
+        record.update(nothing_done(run.members))
     else:
         arrays = restored.arrays
         verify(run, restored, watched)
         if restored.record["scores"] is not None:
-            count_test_read(record, run.splits.watched_name)
+            count_test_read(record, run.splits.watched_name, len(run.members))
         record.update(restored.record["standing"])
         say(f"Going on from step {restored.step:,} in {folder}.")
-    return arrays["state"], arrays["progress"]
+    return arrays
 
 
 def _compile(
@@ -196,7 +209,7 @@ def _compile(
     programs, began = session.run.programs, time.perf_counter()
     say("Compiling ...")
     order = programs.order(state, np.int32(0))
-    here = np.int32(int(state.step) % session.run.steps_per_epoch)
+    here = np.int32(steps_taken(state) % session.run.steps_per_epoch)
     state, progress = programs.train(state, progress, examples, order, here)
     jax.block_until_ready(programs.logits(state, watched.examples, watched.order, np.int32(0), "plain"))
     session.record["seconds_compiling"] += time.perf_counter() - began
@@ -204,49 +217,75 @@ def _compile(
 
 
 def _save(
-    session: Session, state: TrainState, progress: Progress, scores: Scores | None, is_best: bool = False
+    session: Session,
+    state: TrainState,
+    progress: Progress,
+    best: TrainState | None,
+    scores: Sequence[Scores] | None,
+    is_best: bool = False,
 ) -> None:
     """Saves where training stands, with what is needed to check it when it is restored."""
     run, record = session.run, session.record
-    record["step"] = int(state.step)
-    session.checkpoints.save(
-        record["step"],
-        {"state": state, "progress": progress},
-        {
-            "standing": standing(record),
-            "scores": scores and {"split": run.splits.watched_name, "loss": scores.loss, "accuracy": scores.accuracy},
-            "logits": probe_logits(run, state),
-            "layout": provenance.layout(),
-        },
-        # A later best is better than an earlier one, and both are better than any other.
-        rank=None if scores is None else float(record["epoch"] if is_best else 0),
-    )
+    record["step"] = steps_taken(state)
+    arrays: dict[str, Any] = {"state": state, "progress": progress}
+    told = {
+        "standing": standing(record),
+        "scores": scores and _checked_scores(run, [(one.loss, one.accuracy) for one in scores]),
+        "logits": probe_logits(run, state),
+        "layout": provenance.layout(),
+    }
+    if best is not None:
+        arrays["best"] = best
+        names = f"{prefix(run)}_loss", f"{prefix(run)}_accuracy"
+        found = [entry and tuple(entry[name] for name in names) for entry in record["best"]]
+        told["best"] = {
+            "scores": _checked_scores(run, found) if all(found) else None,
+            "logits": probe_logits(run, best),
+        }
+    # A later best is better than an earlier one, and both are better than any other; with several members none counts.
+    ranked = scores is not None and not run.members.many
+    rank = float(record["epoch"] if is_best else 0) if ranked else None
+    session.checkpoints.save(record["step"], arrays, told, rank)
 
 
-def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> Scores:
-    """Scores of the epoch on the split that the protocol watches; stops the run if they are not finite."""
-    scores = evaluate(session.run.programs, state, watched)
-    count_test_read(session.record, session.run.splits.watched_name)
-    if not math.isfinite(scores.loss):
-        raise _diverged(session, int(state.step))
+def _checked_scores(run: Run, found: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """What a checkpoint tells of its states' scores: each member's loss and accuracy on the watched split."""
+    losses, accuracies = (run.members.pack(column) for column in zip(*found, strict=True))
+    return {"split": run.splits.watched_name, "loss": losses, "accuracy": accuracies}
+
+
+def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> list[Scores]:
+    """The members' scores on the split that the protocol watches; stops the run if one is not finite."""
+    run = session.run
+    scores = run.members.unpack(evaluate(run.programs, state, watched))
+    count_test_read(session.record, run.splits.watched_name, len(run.members))
+    for member, one in zip(run.members.each, scores, strict=True):
+        if not math.isfinite(one.loss):
+            raise _diverged(session, steps_taken(state), member)
     return scores
 
 
 def _reduce_rate(session: Session, state: TrainState) -> TrainState:
     """The state with a lower learning rate, if the schedule asks for it after the epoch that `record` tells of."""
-    record, schedule = session.record, session.run.optimizer.schedule
-    reduced = record["rate_reduced_after"]
-    if not schedule.reduces_now(record["epoch"], record["best"]["epoch"], reduced):
+    record, members = session.record, session.run.members
+    reduced = members.unpack(record["rate_reduced_after"])
+    now = [
+        schedule.reduces_now(record["epoch"], best["epoch"], before)
+        for schedule, best, before in zip(session.run.schedules, members.unpack(record["best"]), reduced, strict=True)
+    ]
+    if not any(now):
         return state
-    record["rate_reduced_after"] = [*reduced, record["epoch"]]
-    return state.replace(opt_state=with_reductions(state.opt_state, len(reduced) + 1))
+    reduced = [[*before, record["epoch"]] if also else before for before, also in zip(reduced, now, strict=True)]
+    record["rate_reduced_after"] = members.pack(reduced)
+    return state.replace(opt_state=with_reductions(state.opt_state, members.pack(list(map(len, reduced)))))
 
 
-def _diverged(session: Session, step: int) -> DivergedError:
+def _diverged(session: Session, step: int, member: Member) -> DivergedError:
+    who = f"of {member} " if session.run.members.many else ""
     saved = session.checkpoints.steps()
     kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint had been saved"
     return DivergedError(
-        f"the loss at step {step} is not a finite number; training stopped and {kept} in {session.folder}: "
+        f"the loss {who}at step {step} is not a finite number; training stopped and {kept} in {session.folder}: "
         "lower config.optim.learning_rate"
     )
 
@@ -276,5 +315,12 @@ def _say_start(run: Run, folder: Path) -> None:
         f"{jax.devices()[0].device_kind}; {len(splits.train):,} training images of {run.dataset.name} in steps of "
         f"{options.batch_size}, {len(splits.watched):,} {splits.watched_name} images watched; results in {folder}"
     )
+    if run.members.many:
+        seeds = f"{options.num_seeds} seeds from {options.seed} on" if options.num_seeds > 1 else f"seed {options.seed}"
+        values = [name_values(values) for values, _ in run.members.combinations()]
+        say(
+            f"{len(run.members)} members at once: {seeds}"
+            + (f", with each of {'; '.join(values)}" if values != [""] else "")
+        )
     if options.protocol == "seed":
         say("Protocol 'seed': the test split is watched each epoch, and 'best' is the best epoch on the test split.")

@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
-from fer_jax.score_table import NAMES, format_classes, format_scores, has_parts, name_states
+from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -60,13 +60,20 @@ class MetricWriter:
             os.replace(partial, self._path)
             self._events = _event_writer(workdir / TENSORBOARD_FOLDER, purge_step=last_epoch + 1)
 
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`."""
+    def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
+        """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.
+
+        A list has an entry for each member of the run.
+        """
         with self._told():
             with self._path.open("a") as file:
                 file.write(json.dumps(dict(scalars)) + "\n")
             for name, value in scalars.items():
-                self._events.add_scalar(name, value, step)
+                if isinstance(value, list):
+                    for place, one in enumerate(value):
+                        self._events.add_scalar(f"{name}/member_{place}", one, step)
+                else:
+                    self._events.add_scalar(name, value, step)
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
@@ -142,9 +149,9 @@ class Console:
         left = (self._epochs - line["epoch"]) * sum(recent) / len(recent)
         say(
             f"Epoch {line['epoch']}/{self._epochs} - {line['seconds']:.0f}s - {line['images_per_second']:,.0f} images/s"
-            f" - lr: {line['learning_rate']:.6g}"
-            f" - loss: {line['train_loss']:.4f} - acc: {line['train_accuracy']:.4f}"
-            f" - {watched}_loss: {line[f'{watched}_loss']:.4f} - {watched}_acc: {_accuracies(line, watched)}"
+            f" - lr: {_figure(line['learning_rate'], '.6g')}"
+            f" - loss: {_figure(line['train_loss'])} - acc: {_figure(line['train_accuracy'])}"
+            f" - {watched}_loss: {_figure(line[f'{watched}_loss'])} - {watched}_acc: {_accuracies(line, watched)}"
             f" - {format_seconds(left)} left"
         )
 
@@ -152,14 +159,21 @@ class Console:
 def _accuracies(line: Mapping[str, Any], watched: str) -> str:
     """The accuracy on a split, in all ways in which it is scored, and what else selects."""
     parts = [
-        f"{words} {line[f'{watched}_accuracy_{name}']:.4f}"
+        f"{words} {_figure(line[f'{watched}_accuracy_{name}'])}"
         for name, words in NAMES.items()
         if f"{watched}_accuracy_{name}" in line
     ]
-    text = f"{line[f'{watched}_accuracy']:.4f}" + (f" ({', '.join(parts)})" if parts else "")
+    text = _figure(line[f"{watched}_accuracy"]) + (f" ({', '.join(parts)})" if parts else "")
     if f"{watched}_macro_f1" in line:
-        text += f" - {watched}_macro_f1: {line[f'{watched}_macro_f1']:.4f}"
+        text += f" - {watched}_macro_f1: {_figure(line[f'{watched}_macro_f1'])}"
     return text
+
+
+def _figure(value: float | Sequence[float], form: str = ".4f") -> str:
+    """A number; of several members their mean and, in brackets, the least and the greatest."""
+    if not isinstance(value, list):
+        return f"{value:{form}}"
+    return f"{sum(value) / len(value):{form}} ({min(value):{form}}..{max(value):{form}})"
 
 
 def times(count: int) -> str:
@@ -209,8 +223,27 @@ def say_stand_in(dataset: DataSet) -> None:
 def say_result(record: Mapping[str, Any], workdir: Path) -> None:
     """The last and the best scores of a finished run, and which split chose the best.
 
-    Where there is more than plain images of a whole split to show, or accuracy did not choose, it is shown as tables.
+    Where there is more than plain images of a whole split to show, or accuracy did not choose, it is shown as tables;
+    and where there are several members, as a table of their means over the seeds.
     """
+    if "over_seeds" in record:
+        _say_over_seeds(record)
+    else:
+        _say_states(record)
+    say(
+        f"The test split was read {times(record['test_reads'])}. Compiling took "
+        f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
+        f"Everything is in {workdir}"
+    )
+
+
+def _say_over_seeds(record: Mapping[str, Any]) -> None:
+    by = "macro-F1" if record["select_by"] == "macro_f1" else "accuracy"
+    say(f"{len(record['members'])} members, each selected on the {record['selected_by']} split by its own {by}.")
+    say(f"\n{format_over_seeds(record['over_seeds'])}\n")
+
+
+def _say_states(record: Mapping[str, Any]) -> None:
     by_macro_f1 = record.get("select_by", "accuracy") == "macro_f1"
     for name in ("last", "best"):
         scores = record[name]
@@ -229,8 +262,3 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
         selected = next(iter(states))
         say(f"\n{format_scores('test', states)}\n")
         say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
-    say(
-        f"The test split was read {times(record['test_reads'])}. Compiling took "
-        f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
-        f"Everything is in {workdir}"
-    )

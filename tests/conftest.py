@@ -14,11 +14,13 @@ import jax
 import ml_collections
 import pytest
 
-from fer_jax import models
+from fer_jax import models, sharding
 from fer_jax.build import default_config
 from fer_jax.models import mnist
 
 jax.config.update("jax_num_cpu_devices", 4)
+# However small a batch is, it is divided over all of them.
+sharding.CPU_SHARE = 1
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

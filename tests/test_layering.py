@@ -29,13 +29,13 @@ FLOORS = [
         *("models.keras_files",),
     },
     {
-        *("checkpoint", "command", "provenance", "run_words", "schedules", "summary"),
+        *("checkpoint", "command", "members", "provenance", "run_words", "schedules", "summary"),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
         *("models.lowering",),
     },
     {
-        *("losses", "optim"),
+        *("losses", "optim", "over_seeds"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
         *("models.convolution", "models.network"),
         *("report.findings",),
@@ -53,8 +53,9 @@ FLOORS = [
     },
     {"audit", "models"},
     {"steps"},
-    {"programs"},
-    {"build", "evaluate"},
+    {"programs", "vary"},
+    {"evaluate", "member_programs"},
+    {"build"},
     {"card", "pacing", "record", "resume"},
     {"final_scores", "open_run"},
     {

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fer_jax.models.lowering import HCWN, NHWC
+from fer_jax.sharding import devices_of_a_batch
 
 Array = jax.Array
 
@@ -168,7 +169,7 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     scheme = _scheme(kernel, columns)
     copies, outputs = lax.optimization_barrier((tuple(scheme.copies(x)), tuple(scheme.parts_transposed(dy))))
     # On several devices each sums over its own images first: otherwise they would have to meet in every row.
-    shares = math.gcd(images, jax.device_count())
+    shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
 
     def by_share(row: Array) -> Array:

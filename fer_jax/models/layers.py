@@ -136,7 +136,7 @@ class Dropout(nn.Module):
         order = axes(self.layout, NHWC) if x.ndim == 4 else (0, 1)
         bits = random_bits(self.make_rng("dropout"), positions(x.shape, order))
         # 24 bits, because a float32 holds them exactly: the rate is kept to 6e-8, traced or not.
-        threshold = jnp.asarray(jnp.float32(2**24) * self.rate).astype(jnp.uint32)
+        threshold = (jnp.float32(2**24) * jnp.asarray(self.rate, jnp.float32)).astype(jnp.uint32)
         keep = (bits >> 8) >= threshold
         return jnp.where(keep, x / (1 - jnp.asarray(self.rate, x.dtype)), jnp.zeros((), x.dtype))
 

@@ -17,6 +17,9 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, last or the numbe
 _SPLIT = flags.DEFINE_string(
     "split", "", "train, validation or test; default: the watched split. Reading test is counted.", flag_values=FLAGS
 )
+_MEMBER = flags.DEFINE_integer(
+    "member", None, "Of a run with several members: which, counted from 0; default: 0.", flag_values=FLAGS
+)
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
 )
@@ -33,7 +36,13 @@ def main() -> None:
     command.prepare_jax()
     from fer_jax.report.write import report
 
-    report(_WORKDIR.value, split=_SPLIT.value, checkpoint=_CHECKPOINT.value, data_dir=_DATA_DIR.value)
+    report(
+        _WORKDIR.value,
+        split=_SPLIT.value,
+        checkpoint=_CHECKPOINT.value,
+        data_dir=_DATA_DIR.value,
+        member=_MEMBER.value,
+    )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from typing import Any
 from fer_jax import provenance
 from fer_jax.data.subsets import OFFICIAL, subsets
 from fer_jax.data.views import views_up_to
-from fer_jax.errors import UserError
+from fer_jax.errors import ConfigError, UserError
 from fer_jax.evaluate import in_short, prepare, score_subsets, split_logits
 from fer_jax.files import write_whole
+from fer_jax.members import Members
 from fer_jax.open_run import Opened, open_run
 from fer_jax.record import count_test_read, prefix
 from fer_jax.report.findings import most_confident_mistakes, reliability
@@ -22,7 +23,9 @@ PICTURES = ("confusion", "confusion_counts", "calibration", "curves", "mistakes"
 MOST_MISTAKES = 24
 
 
-def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir: str = "") -> Path:
+def report(
+    workdir: str, *, split: str = "", checkpoint: str = "best", data_dir: str = "", member: int | None = None
+) -> Path:
     """Evaluates a run's checkpoint on one of its splits and writes pictures and a page into its folder.
 
     Args:
@@ -31,12 +34,13 @@ def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir:
         counted in run.json.
       checkpoint: 'last', 'best' or the number of a step.
       data_dir: as in training.
+      member: of a run with several, counted from 0; None is the first, and says so.
 
     Returns:
       The page's file.
 
     Raises:
-      ConfigError: no run in `workdir`, a split it does not have, or other data than it was trained on.
+      ConfigError: no run in `workdir`, a split or a member it does not have, or other data than it was trained on.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
       UserError: Matplotlib is not installed, or a file cannot be written.
     """
@@ -45,18 +49,21 @@ def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir:
     from fer_jax.report.pictures import gallery, pictures
 
     opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir)
-    run, folder, record, split, examples = opened.run, opened.folder, opened.record, opened.split, opened.examples
-    dataset, step = run.dataset, opened.restored.step
+    run, folder, split, examples = opened.run, opened.folder, opened.split, opened.examples
+    place = _place(run.members, member)
+    dataset, step = run.dataset, opened.steps[place]
     prepared = prepare(examples, run.mesh, subsets(dataset, split, examples))
-    logits = {
-        view: split_logits(run.programs, opened.restored.arrays["state"], prepared, view)
-        for view in views_up_to(run.options.tta)
-    }
+    state, views = opened.restored.arrays["state"], views_up_to(run.options.tta)
+    logits_of_each = {view: run.members.unpack(split_logits(run.programs, state, prepared, view)) for view in views}
     if split == "test":
-        count_test_read(record, split)
-        provenance.write_json(folder / provenance.FILE, record)
+        # One member's scores are told, but those of all are checked.
+        count_test_read(opened.record, split, len(run.members))
+        provenance.write_json(folder / provenance.FILE, opened.record)
+    plain = [score_subsets(of_member, prepared, dataset.class_names) for of_member in logits_of_each["plain"]]
+    verify_scores(opened.restored, list(map(in_short, plain)), split, len(examples))
+    logits = {view: each[place] for view, each in logits_of_each.items()}
     found = {view: score_subsets(of_view, prepared, dataset.class_names) for view, of_view in logits.items()}
-    verify_scores(opened.restored, in_short(found["plain"]), split, len(examples))
+    record = run.members.record_of(opened.record, place)
     mistakes = most_confident_mistakes(logits["plain"], examples, split, dataset.class_names, MOST_MISTAKES)
     shown: dict[str, Any] = {
         "name": folder.resolve().name,
@@ -68,7 +75,7 @@ def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir:
         **shown,
         official=found["plain"][OFFICIAL],
         sure=reliability(logits["plain"], examples.labels),
-        epochs=read_metrics(folder),
+        epochs=[run.members.line_of(line, place) for line in read_metrics(folder)],
         watched=prefix(run),
         best=record["best"],
     )
@@ -76,7 +83,7 @@ def report(workdir: str, *, split: str = "", checkpoint: str = "best", data_dir:
         title=f"{shown['name']}, {split} split",
         stand_in=stand_in_sentences(dataset),
         has_card=(folder / "model_card.md").is_file(),
-        summary=_summary(opened),
+        summary=_summary(opened, place),
         selection=selection(record, split, step),
         split=split,
         scores=found,
@@ -110,15 +117,27 @@ def _check_matplotlib() -> None:
         raise UserError("a report needs matplotlib, which is not installed: pip install 'fer_jax[report]'") from error
 
 
-def _summary(opened: Opened) -> list[tuple[str, str]]:
-    run, restored, record = opened.run, opened.restored, opened.record
-    epoch = restored.record["standing"]["epoch"]
+def _place(members: Members, member: int | None) -> int:
+    """The place of the member asked for."""
+    count = len(members)
+    if member is None and count > 1:
+        say(f"The run has {count} members; this is of the first ({members.each[0]}): --member=1 is the next.")
+    if not 0 <= (member or 0) < count:
+        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
+        raise ConfigError(f"--member={member}: the run {has}")
+    return member or 0
+
+
+def _summary(opened: Opened, place: int) -> list[tuple[str, str]]:
+    run, record, step = opened.run, opened.record, opened.steps[place]
+    epoch = step // run.steps_per_epoch
     unfinished = "" if record["finished"] else "; the run is not finished"
     return [
         ("network", f"{opened.config['model']['name']}, {run.summary.total:,} parameters"),
         ("data", f"{run.dataset.name}: {run.dataset.source}"),
         ("split", f"{opened.split}, {len(opened.examples):,} images"),
-        ("checkpoint", f"step {restored.step:,}, after epoch {epoch} of {run.options.epochs}{unfinished}"),
+        *([("member", f"{place} of {len(run.members)}: {run.members.each[place]}")] if run.members.many else []),
+        ("checkpoint", f"step {step:,}, after epoch {epoch} of {run.options.epochs}{unfinished}"),
         ("protocol", f"{run.options.protocol}: the {record['selected_by']} split is watched and selects"),
         ("test reads", f"{record['test_reads']:,} evaluations of a checkpoint on the test split so far"),
     ]
