@@ -9,115 +9,32 @@ found goes to results.json and, as tables, to README.md; see there what each num
 
 import argparse
 import datetime
-import difflib
 import importlib.util
 import json
-import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import commands
 import tables
+import whole_commands
 from agreement import disagreements
-from networks import NETWORKS
-from programs import NEEDS, PROGRAMS
+from options import available_cores, parse
+from programs import NEEDS
 from progress import Progress, Task
 from workers import HERE, ROOT, Worker, WorkerError, ended, environment
 
-DEFAULT_NETWORKS = ("mnist_15k", "fer2013_mini", "fer2013_cnn", "fer2013_vgg")
-PARTS = ("rates", "gain", "process")
-SMALL = {"images": 1024, "rounds": 2, "seconds": 0.3}
-"""What --quick takes: for seeing that everything runs. Its numbers mean nothing."""
 RATES = ("train", "evaluate", "latency")
 MEASURED = {"train": "training", "evaluate": "evaluation", "latency": "single images"}
 
 
 class Refused(Exception):
     """What the user must know, in a sentence."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence."""
-
-    def error(self, message: str) -> Any:
-        print(f"compare: {message}", file=sys.stderr)
-        sys.exit(2)
-
-
-def some_of(choices: Iterable[str]) -> Any:
-    """A type for argparse: names with commas between them, each one of the choices."""
-
-    def parse(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        for name in names:
-            if name not in choices:
-                near = difflib.get_close_matches(name, list(choices), n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(choices)}"
-                raise argparse.ArgumentTypeError(f"'{name}' is not known; {hint}")
-        if not names:
-            raise argparse.ArgumentTypeError(f"names nothing; known: {', '.join(choices)}")
-        return list(dict.fromkeys(names))
-
-    return parse
-
-
-def counts(text: str) -> list[int]:
-    """A type for argparse: numbers of cores."""
-    found = sorted({int(word) for word in text.split(",")})
-    here = len(available_cores())
-    if not found or found[0] < 1 or found[-1] > here:
-        raise argparse.ArgumentTypeError(f"this process may use {here} cores: give numbers from 1 to {here}")
-    return found
-
-
-def positive(kind: type) -> Any:
-    """A type for argparse: a number above 0."""
-
-    def parse(text: str) -> Any:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
-
-
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", type=some_of(NETWORKS), default=list(DEFAULT_NETWORKS), help="with commas")
-    parser.add_argument("--programs", type=some_of(PROGRAMS), default=list(PROGRAMS), help="with commas")
-    parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--cores", type=counts, help="numbers of cores with commas; default: 1 and all")
-    parser.add_argument("--rounds", type=positive(int), default=7, help="each program's turns at each measurement")
-    parser.add_argument("--seconds", type=positive(float), default=5.0, help="of a turn, but at least one batch")
-    parser.add_argument("--seeds", type=int, default=0, help="also time so many seeds trained together")
-    parser.add_argument("--out", type=Path, default=HERE / "results.json", help="the JSON file; README.md is beside it")
-    parser.add_argument("--quick", action="store_true", help="a miniature, to see that everything runs")
-    flags = parser.parse_args(argv)
-    flags.images = 0
-    if flags.quick:
-        flags.images, flags.rounds, flags.seconds = SMALL["images"], SMALL["rounds"], SMALL["seconds"]
-        if flags.out == HERE / "results.json":
-            flags.out = Path(tempfile.gettempdir()) / "fer_jax_speed" / "results.json"
-    flags.cores = flags.cores or sorted({1, len(available_cores())})
-    flags.programs = [name for name in PROGRAMS if name in {"fer_jax", *flags.programs}]
-    if flags.seeds < 0 or flags.seeds == 1:
-        parser.error(f"--seeds must be 2 or more, not {flags.seeds}")
-    return flags
-
-
-def available_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def check_packages(names: Iterable[str]) -> None:
@@ -176,7 +93,9 @@ class Comparison:
         flags = self._flags
         for network in flags.networks:
             self._begin(network)
-        problems = [line for network in flags.networks for line in disagreements(network, self.results["checks"][network])]
+        problems = [
+            line for network in flags.networks for line in disagreements(network, self.results["checks"][network])
+        ]
         if problems:
             raise Refused("; ".join(problems) + ": nothing was compared")
         for network in flags.networks:
@@ -296,7 +215,7 @@ class Comparison:
         if not job.exists():
             reference = [sys.executable, str(HERE / "reference.py"), "mnist_15k", str(job.parent)]
             subprocess.run(reference, check=True, capture_output=True, env=env)
-        commands.write_mnist(data)
+        whole_commands.write_mnist(data)
         limit = self._flags.images
         found: dict[str, Any] = {"first_step": {}, "whole": {}, "limit": limit}
         self.results["process"] = found
@@ -304,42 +223,45 @@ class Comparison:
             workdir = self._folder / "run"
             shutil.rmtree(workdir, ignore_errors=True)
             if name == "fer_jax_cold":
-                commands.forget_compiled(caches)
+                whole_commands.forget_compiled(caches)
             words = {"prepare": "data prepared", "first_step": "until the first step", "whole": "a whole epoch"}[what]
             with self._progress.task(("process", ""), f"whole commands: {words}, {name}"):
                 if what == "prepare":
-                    command = commands.fer_jax_command(data, workdir, epochs=1, data__limit=128)
-                    commands.run_to_end(command, env, self._most)
+                    command = whole_commands.fer_jax_command(data, workdir, epochs=1, data__limit=128)
+                    whole_commands.run_to_end(command, env, self._most)
                 elif name.startswith("torch"):
                     options = [f"--images={limit}"] * bool(limit) + ["--channels_last"] * (name != "torch")
-                    command = commands.torch_command(job, data, *options)
+                    command = whole_commands.torch_command(job, data, *options)
                 else:
-                    options = {"epochs": 1, **({"data__limit": limit} if limit else {})}
-                    options |= {"steps_per_call": 1} if what == "first_step" else {}
-                    command = commands.fer_jax_command(data, workdir, **options)
+                    stepwise = {"steps_per_call": 1} if what == "first_step" else {}
+                    command = whole_commands.fer_jax_command(data, workdir, epochs=1, **self._limit(), **stepwise)
                 if what == "first_step":
-                    pattern = commands.SCRIPT_STEP if name.startswith("torch") else commands.FIRST_STEPS
-                    answer: Any = commands.seconds_until(command, pattern, env, self._most)
+                    pattern = whole_commands.SCRIPT_STEP if name.startswith("torch") else whole_commands.FIRST_STEPS
+                    answer: Any = whole_commands.seconds_until(command, pattern, env, self._most)
                 elif what == "whole":
-                    answer = commands.run_to_end(command, env, self._most)
+                    answer = whole_commands.run_to_end(command, env, self._most)
                 else:
                     continue
                 found[what].setdefault(name, []).append(answer)
+
+    def _limit(self) -> dict[str, int]:
+        return {"data__limit": self._flags.images} if self._flags.images else {}
 
     def _seeds(self, count: int) -> None:
         """Images a second of one seed and of several in one command, on all cores, compiling left out."""
         caches, data = self._caches(0), self._folder / "data"
         env = environment(len(self._most), caches)
         if not data.exists():
-            commands.write_mnist(data)
+            whole_commands.write_mnist(data)
         found = {}
         for seeds in (1, count):
             workdir = self._folder / f"seeds-{seeds}"
-            options = {"epochs": 1, "num_seeds": seeds, **({"data__limit": self._flags.images} if self._flags.images else {})}
-            with self._progress.task(("seeds", ""), f"{seeds} seeds in one command"):
-                commands.run_to_end(commands.fer_jax_command(data, workdir, **options), env, self._most)
+            several = {"num_seeds": seeds} if seeds > 1 else {}
+            command = whole_commands.fer_jax_command(data, workdir, epochs=1, **self._limit(), **several)
+            with self._progress.task(("seeds", ""), f"{seeds} seed{'s' * (seeds > 1)} in one command"):
+                whole_commands.run_to_end(command, env, self._most)
             record = json.loads((workdir / "run.json").read_text())
-            found[str(seeds)] = seeds * (self._flags.images or commands.TRAIN_IMAGES) / record["seconds_training"]
+            found[str(seeds)] = seeds * (self._flags.images or whole_commands.TRAIN_IMAGES) / record["seconds_training"]
         self.results["seeds"] = {"count": count, "images_per_second": found}
 
 
@@ -349,7 +271,7 @@ def _value(answer: dict[str, float]) -> float:
 
 def main() -> int:
     """Runs the command; the exit code."""
-    flags = parse()
+    flags = parse(description=__doc__)
     # Ended by a signal, it ends its workers too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:

@@ -1,4 +1,4 @@
-"""What all programs of a network are given, made from its fer_jax config: `python reference.py NETWORK FOLDER`.
+"""What all programs of a network are given, from its fer_jax config: `python reference.py [NETWORK FOLDER [IMAGES]]`.
 
 It writes `job.json` and `weights.npz` into FOLDER/train, the same without Dropout into FOLDER/check, and prints the
 machine and versions as JSON. A process of its own, so that the one that starts the others stays small.
@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from fer_jax import evaluate, models, provenance
 from fer_jax.data.pipeline import steps_per_epoch
-
 from job import Job
 from networks import NETWORKS, with_rates, without_dropout
 from programs.fer_jax_program import config_of, reference_weights
@@ -59,5 +59,6 @@ def environment() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    write_reference(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    if len(sys.argv) > 1:
+        write_reference(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
     print(json.dumps(environment()))

@@ -133,7 +133,9 @@ def _process_targets(results: Results) -> list[Target]:
             text += f"; cold {memory['fer_jax_cold'] / peers[peer]:.2f}"
     start = median(first["fer_jax"]) if "fer_jax" in first else None
     return [
-        Target("peak memory of training `mnist_15k`, whole process, compile cache warm", 1.5, 1.0, share, text, less=True),
+        Target(
+            "peak memory of training `mnist_15k`, whole process, compile cache warm", 1.5, 1.0, share, text, less=True
+        ),
         Target(
             *("command to first trained step of `mnist_15k`, compile cache warm, seconds", 6.0, 3.0, start),
             f"{start:.1f} ({min(first['fer_jax']):.1f} to {max(first['fer_jax']):.1f})" if start else "",
@@ -161,9 +163,14 @@ def _head(results: Results) -> str:
         f"{' with changes' if git['dirty'] else ''}.",
         f"Machine: {machine['processor']}, {_cores(machine['cores'])} used at most. "
         f"Versions: {', '.join(f'{name} {versions[name]}' for name in names if name in versions)}.",
-        f"Medians of {settings['rounds']} alternating rounds of about {settings['seconds']:g} s; "
-        "in brackets the least and the most of the rounds.",
     ]
+    if "seconds" in settings:
+        lines.append(
+            f"Medians of {settings['rounds']} alternating rounds of about {settings['seconds']:g} s; "
+            "in brackets the least and the most of the rounds."
+        )
+    else:
+        lines.append(f"Medians of {settings['rounds']} runs of each size, which took turns.")
     if settings["quick"]:
         lines.insert(0, "**A miniature (`--quick`), to see that everything runs: these numbers mean nothing.**")
     return "\n".join(lines)
@@ -244,7 +251,13 @@ def _gain_table(results: Results) -> str:
     if not rows:
         return ""
     cores = next(iter(results["gain"].values()))["cores"]
-    header = ["network", "one core, images/s", f"one run on {cores}", f"{cores} processes, a core each", "gain of one run"]
+    header = [
+        "network",
+        "one core, images/s",
+        f"one run on {cores}",
+        f"{cores} processes, a core each",
+        "gain of one run",
+    ]
     text = f"### What more cores give fer_jax\n\n{_table([*header, 'gain of processes'], rows)}"
     if "seeds" in results:
         seeds = results["seeds"]
@@ -280,7 +293,9 @@ def _process_table(results: Results) -> str:
         "`torch_script.py`, which reads the same files, trains an epoch and evaluates; on all cores, "
         f"{images:,} training images of noise in MNIST's files. The first step is seen from outside: the "
         "progress bar has moved (`--config.steps_per_call=1`), the script has said so.\n\n"
-        + _table(["command", "to the first trained step, s", "peak memory, one epoch, MiB", "one epoch, whole, s"], rows)
+        + _table(
+            ["command", "to the first trained step, s", "peak memory, one epoch, MiB", "one epoch, whole, s"], rows
+        )
     )
 
 
@@ -289,15 +304,52 @@ def _check_table(results: Results) -> str:
         return ""
     names = list(agreement.TOLERANCES)
     rows = [
-        [f"`{network}`", f"{losses['fer_jax']['training']:.6f}", *(f"{agreement.largest(losses, name):.1e}" for name in names)]
+        [
+            f"`{network}`",
+            f"{losses['fer_jax']['training']:.6f}",
+            *(f"{agreement.largest(losses, name):.1e}" for name in names),
+        ]
         for network, losses in results["checks"].items()
     ]
     limits = ", ".join(f"{agreement.WORDS[name]}: {limit:g}" for name, limit in agreement.TOLERANCES.items())
-    header = ["network", "loss of the first batch", *(agreement.WORDS[name] for name in names)]
+    header = ["network", "fer_jax's loss", *(agreement.WORDS[name] for name in names)]
     return (
         "### All programs compute the same\n\nFrom the same weights, without Dropout: the largest difference of a "
         f"program from fer_jax, relative. Allowed: {limits}.\n\n" + _table(header, rows)
     )
+
+
+def growth(results: Results) -> str:
+    """The table of growth: each size, and what a unit more costs between two sizes."""
+    rows = []
+    for what, by_size in results["growth"].items():
+        sizes = [int(size) for size in by_size]
+        seconds, memory = (
+            [median(run[key] for run in runs) for runs in by_size.values()] for key in ("training", "peak_mib")
+        )
+        whole = [median(run["seconds"] for run in runs) for runs in by_size.values()]
+        more = [(after - before) / (b - a) for a, b, before, after in _steps(sizes, seconds)]
+        for place, size in enumerate(sizes):
+            rows.append(
+                [
+                    f"{size:,} {what}",
+                    f"{seconds[place]:.1f}",
+                    f"{1000 * more[place - 1]:,.3g}" if place else "",
+                    f"{more[place - 1] / more[0]:.2f}" if place else "",
+                    f"{whole[place]:.1f}",
+                    f"{memory[place]:,.0f}",
+                    f"{memory[place] / memory[0]:.2f}",
+                ]
+            )
+    base = ", ".join(f"{size:,} {what}" for what, size in results["settings"]["base"].items())
+    header = ["size", "training, s", "a unit more than the size above, ms", "against the first such step"]
+    table = _table([*header, "whole command, s", "peak memory, MiB", "against the smallest"], rows)
+    note = f"Where one grows the others stay at {base}. Linear growth is 1.00 in the fourth column."
+    return f"{_head(results)}\n\n{table}\n\n{note}"
+
+
+def _steps(sizes: Sequence[int], values: Sequence[float]) -> list[tuple[int, int, float, float]]:
+    return list(zip(sizes, sizes[1:], values, values[1:], strict=False))
 
 
 def write(path: Path, name: str, text: str) -> None:

@@ -3,6 +3,7 @@
 `python worker.py PROGRAM FOLDER CORES`, where CORES are numbers with commas between them. `workers` is the other end.
 """
 
+import itertools
 import json
 import os
 import resource
@@ -36,7 +37,7 @@ class Worker:
         for _ in range(2):
             self._program.train(1)
             marks.append(time.perf_counter())
-        build, first, second = (after - before for before, after in zip(marks, marks[1:], strict=False))
+        build, first, second = (after - before for before, after in itertools.pairwise(marks))
         return {"build": build, "first_step": first, "second_step": second, "compile": first - second}
 
     def check(self) -> dict[str, float]:

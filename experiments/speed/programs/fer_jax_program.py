@@ -1,4 +1,4 @@
-"""The comparison's network in fer_jax: a config, built by `fer_jax.build`, and the compiled programs that `main` runs."""
+"""The comparison's network in fer_jax: a config, built by `fer_jax.build`, and the programs that `main` runs."""
 
 import importlib.util
 import sys
@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
+
 from fer_jax import build, command, data, evaluate, resume
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.metrics import means
 from fer_jax.models.keras_weights import from_keras, to_keras
-
 from job import LEARNING_RATE, Job, cross_entropy
 from programs import Losses
 
@@ -45,7 +45,9 @@ def reference_weights(network: str) -> list[np.ndarray]:
     )
     # `to_keras` reads values, so shapes are turned into numbered arrays: what it returns is then the order of leaves.
     leaves, tree = jax.tree.flatten_with_path(pattern)
-    numbered = jax.tree.unflatten(tree, [np.full(leaf.shape, place, np.int32) for place, (_, leaf) in enumerate(leaves)])
+    numbered = jax.tree.unflatten(
+        tree, [np.full(leaf.shape, place, np.int32) for place, (_, leaf) in enumerate(leaves)]
+    )
     rng = np.random.default_rng(0)
     weights = []
     for array in to_keras(model, numbered):
@@ -119,9 +121,7 @@ class FerJax:
         while batches:
             now = min(batches, len(self._test.order))
             np.asarray(
-                self._run.programs.logits(
-                    self._state, self._test.examples, self._test.order, np.int32(now), "plain"
-                )
+                self._run.programs.logits(self._state, self._test.examples, self._test.order, np.int32(now), "plain")
             )
             batches -= now
 
@@ -146,4 +146,6 @@ class FerJax:
 def _noise(job: Job) -> DataSet:
     split = Split(*job.data)
     names = tuple(str(label) for label in range(job.classes))
-    return DataSet("speed_noise", {"train": split, "test": split[: TEST_BATCHES * job.evaluation_batch]}, names, "noise")
+    return DataSet(
+        "speed_noise", {"train": split, "test": split[: TEST_BATCHES * job.evaluation_batch]}, names, "noise"
+    )

@@ -1,4 +1,4 @@
-"""The comparison's network in plain Flax Linen, as the Flax examples are written: one jitted step a batch, optax.adam."""
+"""The comparison's network in plain Flax Linen, as the Flax examples have it: one jitted step a batch, optax.adam."""
 
 from typing import Any
 

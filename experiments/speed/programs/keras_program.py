@@ -1,4 +1,4 @@
-"""The comparison's network in Keras 3, on the backend that KERAS_BACKEND names: `fit` and `predict` on arrays in memory.
+"""The comparison's network in Keras 3, on the backend that KERAS_BACKEND names: `fit` and `predict` on arrays.
 
 Keras imports its backend, and with it this file does.
 """

@@ -1,4 +1,4 @@
-"""Whole commands as a user starts them, watched from outside: how long, how much memory, when the first step was done."""
+"""Whole commands as a user starts them, watched from outside: seconds, memory, and when the first step was done."""
 
 import contextlib
 import fcntl
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from workers import HERE, ROOT, WorkerError
 
 TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
@@ -112,7 +113,9 @@ def seconds_until(
         os.close(ours)
 
 
-def _start(command: Sequence[str], env: Mapping[str, str], cores: Sequence[int], output: int) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], env: Mapping[str, str], cores: Sequence[int], output: int
+) -> subprocess.Popen[bytes]:
     def pin() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
