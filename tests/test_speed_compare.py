@@ -124,9 +124,8 @@ def test_growth_is_the_cost_of_a_unit_more(speed, results):
 
 def test_only_the_text_between_the_markers_changes(speed, tmp_path):
     path = tmp_path / "README.md"
-    path.write_text(
-        "# Before\n\n<!-- a: begin, written by the script -->\nold\n<!-- a: end, written by the script -->\n\nAfter\n"
-    )
+    begin, end = ("<!-- a: begin, written by the script -->", "<!-- a: end, written by the script -->")
+    path.write_text(f"# Before\n\n{begin}\nold\n{end}\n\nAfter\n")
     speed.tables.write(path, "a", "new")
     speed.tables.write(path, "b", "other")
     speed.tables.write(path, "b", "another")
