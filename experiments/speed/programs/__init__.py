@@ -17,7 +17,7 @@ class Losses(NamedTuple):
     Attributes:
       training: with the statistics of the batch in BatchNorm.
       evaluation: with the moving statistics.
-      second_step: as `training`, on the same batch, after one step of Adam.
+      second_step: as `training`, on the same batch, after one step of Adam; what is compared is the change.
     """
 
     training: float
