@@ -95,10 +95,11 @@ def test_targets_are_judged(speed, results):
 
 
 def test_seeds_in_one_command_take_the_place_of_processes(speed, results):
-    results["seeds"] = {"count": 4, "images_per_second": {"1": 110.0, "4": 200.0}}
+    results["seeds"] = {"count": 4, "one": 100.0, "together": 180.0}
     rows = {row.words: row for row in speed.tables.targets(results)}
     found = rows["`mnist_15k`, all cores against one: 4 seeds in one command"]
-    assert found.found == pytest.approx(200 / 110 * 1.15)
+    assert found.found == pytest.approx(1.8)
+    assert "4 seeds in one command on all cores 180." in speed.tables.comparison(results)
 
 
 def test_tables_say_what_was_found(speed, results):

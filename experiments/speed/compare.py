@@ -159,6 +159,8 @@ class Comparison:
                     if cores == self._most:
                         self.results["starts"][network][program]["warm"] = start
             for kind in RATES:
+                # A single image is soon predicted often enough.
+                seconds = flags.seconds / 4 if kind == "latency" else flags.seconds
                 for worker in workers:
                     worker.ask(kind, flags.seconds / 4)  # Warm-up.
                 for number in range(flags.rounds):
@@ -166,7 +168,7 @@ class Comparison:
                     for worker in workers if number % 2 == 0 else workers[::-1]:
                         text = f"{words}: {MEASURED[kind]}, round {number + 1} of {flags.rounds}, {worker.program}"
                         with self._progress.task((kind, network), text):
-                            answer = worker.ask(kind, flags.seconds)
+                            answer = worker.ask(kind, seconds)
                         found[worker.program].setdefault(kind, []).append(_value(answer))
                 if kind == "train":
                     for worker in workers:
@@ -248,21 +250,22 @@ class Comparison:
         return {"data__limit": self._flags.images} if self._flags.images else {}
 
     def _seeds(self, count: int) -> None:
-        """Images a second of one seed and of several in one command, on all cores, compiling left out."""
+        """Images a second, compiling left out, of one seed on one core and of several in one command on all cores."""
         caches, data = self._caches(0), self._folder / "data"
-        env = environment(len(self._most), caches)
         if not data.exists():
             whole_commands.write_mnist(data)
-        found = {}
-        for seeds in (1, count):
+        found: dict[str, float] = {"count": count}
+        for name, seeds, cores in (("one", 1, self._most[:1]), ("together", count, self._most)):
             workdir = self._folder / f"seeds-{seeds}"
             several = {"num_seeds": seeds} if seeds > 1 else {}
             command = whole_commands.fer_jax_command(data, workdir, epochs=1, **self._limit(), **several)
-            with self._progress.task(("seeds", ""), f"{seeds} seed{'s' * (seeds > 1)} in one command"):
-                whole_commands.run_to_end(command, env, self._most)
+            words = f"{seeds} seed{'s' * (seeds > 1)} in one command"
+            with self._progress.task(("seeds", ""), words):
+                whole_commands.run_to_end(command, environment(len(cores), caches), cores)
             record = json.loads((workdir / "run.json").read_text())
-            found[str(seeds)] = seeds * (self._flags.images or whole_commands.TRAIN_IMAGES) / record["seconds_training"]
-        self.results["seeds"] = {"count": count, "images_per_second": found}
+            images = self._flags.images or whole_commands.TRAIN_IMAGES
+            found[name] = seeds * images / record["seconds_training"]
+        self.results["seeds"] = found
 
 
 def _value(answer: dict[str, float]) -> float:

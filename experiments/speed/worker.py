@@ -38,7 +38,7 @@ class Worker:
             self._program.train(1)
             marks.append(time.perf_counter())
         build, first, second = (after - before for before, after in itertools.pairwise(marks))
-        return {"build": build, "first_step": first, "second_step": second, "compile": first - second}
+        return {"build": build, "first_step": first, "second_step": second, "compile": max(0.0, first - second)}
 
     def check(self) -> dict[str, float]:
         """The losses of the job without Dropout."""

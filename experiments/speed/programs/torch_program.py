@@ -51,7 +51,7 @@ class Torch:
         model = network(job)
         load(model, job)
         model.to(memory_format=self._layout)
-        self._model = torch.compile(model) if compiled else model
+        self._model = torch.compile(model, dynamic=False) if compiled else model
         # Of PyTorch's three, the fused Adam is the fastest on a CPU too.
         self._optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, eps=FIRST_STEP_EPSILON, fused=True)
         images, labels = job.data
