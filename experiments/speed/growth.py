@@ -27,8 +27,6 @@ from workers import HERE, ROOT, WorkerError, environment
 
 SIZES = {"epochs": (1, 2, 4), "images": (15_000, 30_000, 60_000), "seeds": (1, 2, 4)}
 QUICK = {"epochs": (1, 2, 4), "images": (512, 1024, 2048), "seeds": (1, 2, 4)}
-BASE = {"epochs": 1, "images": 15_000, "seeds": 1}
-"""What stays while another grows."""
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -46,10 +44,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return flags
 
 
+def base(quick: bool) -> dict[str, int]:
+    """What stays while another grows."""
+    return {what: sizes[0] for what, sizes in (QUICK if quick else SIZES).items()}
+
+
 def options(what: str, size: int, quick: bool) -> dict[str, int]:
     """The overrides of a run; `num_seeds` only where there is more than one, for a fer_jax that has no such key."""
-    base = {**BASE, **({"images": QUICK["images"][0]} if quick else {})}
-    sizes = {**base, what: size}
+    sizes = {**base(quick), what: size}
     seeds = {"num_seeds": sizes["seeds"]} if sizes["seeds"] > 1 else {}
     return {"epochs": sizes["epochs"], "data__limit": sizes["images"], **seeds}
 
@@ -94,7 +96,7 @@ def main() -> int:
             results = {
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "command": shlex.join(["python", str(HERE.relative_to(ROOT) / "growth.py"), *sys.argv[1:]]),
-                "settings": {"rounds": flags.rounds, "quick": flags.quick, "base": BASE},
+                "settings": {"rounds": flags.rounds, "quick": flags.quick, "base": base(flags.quick)},
                 **json.loads(about.stdout),
                 "growth": measure(flags, Path(folder)),
             }
