@@ -5,9 +5,12 @@ from collections.abc import Mapping
 Losses = Mapping[str, float]
 """Of one program, by the names in `programs.Losses`."""
 
-TOLERANCES = {"training": 1e-4, "evaluation": 1e-4, "second_step": 2e-2}
-"""How far a number of a program may be from fer_jax's, relative to it, in float32. The last is for the change of the
-loss by one step of Adam, which makes a whole step of the sign of each gradient, however small that is."""
+TOLERANCES = {"training": 5e-4, "evaluation": 1e-4, "second_step": 2e-2}
+"""How far a number of a program may be from fer_jax's, relative to it, in float32.
+
+In training PyTorch's own batch normalisation loses digits: in channels_last it is 2e-4 off float64 after one layer of
+`mnist_15k`, and the loss of `fer2013_vgg` is 2.3e-4 off where all others agree to 2e-6. The last is for the change of
+the loss by one step of Adam, which makes a whole step of the sign of each gradient, however small that is."""
 WORDS = {
     "training": "the loss of the first batch",
     "evaluation": "the loss in evaluation",

@@ -97,7 +97,8 @@ class Comparison:
             line for network in flags.networks for line in disagreements(network, self.results["checks"][network])
         ]
         if problems:
-            raise Refused("; ".join(problems) + ": nothing was compared")
+            hint = "nothing was compared; a program that is at fault can be left out with --programs"
+            raise Refused(f"{'; '.join(problems)}: {hint}")
         for network in flags.networks:
             if "rates" in flags.parts:
                 for cores in flags.cores:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from job import LEARNING_RATE, Job
-from programs.torch_program import network
+from programs.torch_program import as_input, network
 
 
 def read(path: Path) -> torch.Tensor:
@@ -26,17 +26,16 @@ def read(path: Path) -> torch.Tensor:
 def main(job: Job, folder: Path, limit: int, channels_last: bool) -> None:
     """Trains and evaluates."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    layout = torch.channels_last if channels_last else torch.contiguous_format
     splits = {}
     for name in ("train", "t10k"):
         images, labels = read(folder / f"{name}-images-idx3-ubyte"), read(folder / f"{name}-labels-idx1-ubyte")
-        splits[name] = images[:limit, None], labels[:limit].long()
-    model = network(job).to(memory_format=layout)
+        splits[name] = images[:limit, ..., None], labels[:limit].long()
+    model = network(job).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     images, labels = splits["train"]
     total, first = torch.zeros(()), True
     for rows in torch.randperm(len(labels)).split(job.batch):
-        loss = F.cross_entropy(model(images[rows].to(memory_format=layout)), labels[rows])
+        loss = F.cross_entropy(model(as_input(images[rows], channels_last)), labels[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -48,7 +47,7 @@ def main(job: Job, folder: Path, limit: int, channels_last: bool) -> None:
     model.eval()
     with torch.inference_mode():
         batches = zip(images.split(job.evaluation_batch), labels.split(job.evaluation_batch), strict=True)
-        right = sum(int((model(x.to(memory_format=layout)).argmax(1) == y).sum()) for x, y in batches)
+        right = sum(int((model(as_input(x, channels_last)).argmax(1) == y).sum()) for x, y in batches)
     print(f"loss {total.item() / len(splits['train'][1]):.4f}, accuracy {right / len(labels):.4f}")
 
 

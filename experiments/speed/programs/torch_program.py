@@ -47,22 +47,22 @@ class Torch:
             torch.set_num_interop_threads(1)
         torch.manual_seed(0)
         self._job = job
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._channels_last = channels_last
         model = network(job)
         load(model, job)
-        model.to(memory_format=self._layout)
+        model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         self._model = torch.compile(model, dynamic=False) if compiled else model
         # Of PyTorch's three, the fused Adam is the fastest on a CPU too.
         self._optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, eps=FIRST_STEP_EPSILON, fused=True)
         images, labels = job.data
-        self._images = self._as_input(images)
+        self._images = torch.from_numpy(images)
         self._labels = torch.from_numpy(labels).long()
         self._order = torch.empty(0, dtype=torch.long)
         self._loss = torch.zeros(())
         self._correct = torch.zeros((), dtype=torch.long)
 
-    def _as_input(self, images: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
+    def _as_input(self, images: torch.Tensor) -> torch.Tensor:
+        return as_input(images, self._channels_last)
 
     def train(self, steps: int) -> None:
         self._model.train()
@@ -70,7 +70,7 @@ class Torch:
             if not len(self._order):
                 self._order = torch.randperm(len(self._labels))
             rows, self._order = self._order[: self._job.batch], self._order[self._job.batch :]
-            self._step(self._images[rows], self._labels[rows])
+            self._step(self._as_input(self._images[rows]), self._labels[rows])
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = self._model(images)
@@ -88,21 +88,35 @@ class Torch:
         size = self._job.evaluation_batch
         places = len(self._labels) // size
         starts = [place % places * size for place in range(batches)]
-        torch.cat([self._model(self._images[start : start + size]) for start in starts])
+        torch.cat([self._model(self._as_input(self._images[start : start + size])) for start in starts])
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray) -> np.ndarray:
         self._model.eval()
-        return self._model(self._as_input(image[None]))[0].numpy()
+        return self._model(self._as_input(torch.from_numpy(image[None])))[0].numpy()
 
     def losses(self) -> Losses:
         images, labels = self._job.first_batch
         with torch.inference_mode():
-            logits = self._model.eval()(self._as_input(images))
+            logits = self._model.eval()(self._as_input(torch.from_numpy(images)))
         self._model.train()
-        batch = self._as_input(images), torch.from_numpy(labels).long()
+        batch = self._as_input(torch.from_numpy(images)), torch.from_numpy(labels).long()
         training, second = (self._step(*batch).item() for _ in range(2))
         return Losses(training, cross_entropy(logits.numpy(), labels), second)
+
+
+def as_input(images: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    """Images [B, H, W, C] as [B, C, H, W], in memory as the layout says.
+
+    With one channel the two layouts are the same bytes, and `contiguous` and `to` leave the strides alone; but it is by
+    the strides that PyTorch's convolutions tell which layout they are to keep.
+    """
+    if channels_last:
+        return images.permute(0, 3, 1, 2)
+    batch, height, width, features = images.shape
+    if features == 1:
+        return images.view(batch, 1, height, width)
+    return images.permute(0, 3, 1, 2).contiguous()
 
 
 def network(job: Job) -> nn.Sequential:
