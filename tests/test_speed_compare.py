@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from fer_jax import build, data
+from fer_jax import build, data, summary
 
 SPEED = Path(__file__).parents[1] / "experiments" / "speed"
 NAMES = ("agreement", "compare", "growth", "job", "networks", "options", "programs", "progress", "reference", "tables")
-FILES = (*NAMES, "programs.fer_jax_program", "programs.flax_program", "whole_commands", "workers")
+FILES = (*NAMES, "roofline", "programs.fer_jax_program", "programs.flax_program", "whole_commands", "workers")
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +250,24 @@ def test_fer_jax_and_plain_flax_compute_the_same(speed, tiny_job):
     program.evaluate(2)
     assert before.shape == (10,)
     assert np.abs(program.predict(image) - before).max() > 0
+
+
+def test_the_limits_count_what_a_step_needs(speed, results):
+    """A convolution of 2 x 3 x 3 x 4 values from 9 x 2 each, with BatchNorm, and a dense layer of 5 from 36."""
+    row = summary.Row
+    rows = [
+        row("Conv_0", "Conv", (None, 3, 3, 4), 76, 3 * 3 * 4 * 18, 3),
+        row("BatchNorm_0", "BatchNorm", (None, 3, 3, 4), 16, 36, 3),
+        row("Flatten_0", "Flatten", (None, 36), 0, 0, 3),
+        row("Dense_0", "Dense", (None, 5), 185, 180, 3),
+    ]
+    needed = speed.roofline.work(rows, 269, batch=2)
+    assert needed.operations == 2 * 2 * (3 * (648 + 180) - 648)
+    assert needed.bytes == 4 * (2 * (5 * (36 + 5) + 2 * 36) + 10 * 269)
+    assert speed.roofline.floors(needed, needed.operations / 2, needed.bytes / 3) == (2, 3)
+    results["jobs"]["mnist_15k"]["batch"] = 128
+    text = speed.roofline.table(results, {"1": {"operations": 1e11, "bytes": 1e10}})
+    # 1,846,192 multiply-adds, of which 73,008 in the first layer; a step of the median rate of 200 takes 640 ms.
+    operations = 2 * 128 * (3 * 1_846_192 - 73_008)
+    assert f"| `mnist_15k` | 1 | {operations / 1e9:.2f} |" in text
+    assert "| 640.0 ms |" in text
