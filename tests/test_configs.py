@@ -153,7 +153,7 @@ def test_a_config_has_the_recipe_of_its_document(name):
     config, seed = config_of(name), SEEDS[name]
     assert (config.epochs, config.batch_size, config.max_params) == (seed.epochs, seed.batch_size, seed.max_params)
     assert (config.seed, config.protocol, config.steps_per_call) == (0, seed.protocol, 0)
-    assert config.model.to_dict() == {"name": name, "dtype": "float32", **seed.model()}
+    assert config.model.to_dict() == {"name": name, "dtype": "float32", "layout": "auto", **seed.model()}
     recipe = {
         "optim": {
             **{"name": seed.optimizer, "learning_rate": seed.learning_rate},
