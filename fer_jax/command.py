@@ -4,6 +4,7 @@ A command is a module with `FLAGS`, its own `FlagValues`, so that several comman
 `main()`, which does what the flags say.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -88,8 +89,8 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
-_CPU_DEVICES = {"JAX_NUM_CPU_DEVICES", "--xla_force_host_platform_device_count"}
-"""What a user sets to choose the number of CPU devices."""
+_CPU_DEVICES = "--xla_force_host_platform_device_count"
+"""What in XLA_FLAGS chooses the number of CPU devices, as JAX_NUM_CPU_DEVICES does."""
 
 
 def prepare_jax() -> None:
@@ -110,8 +111,11 @@ def prepare_jax() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if not _CPU_DEVICES & {word.partition("=")[0] for word in [*os.environ, *os.environ.get("XLA_FLAGS", "").split()]}:
-        jax.config.update("jax_num_cpu_devices", available_cores())
+    chosen = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0 or _CPU_DEVICES in os.environ.get("XLA_FLAGS", "")
+    if not chosen:
+        # Refused where JAX is in use already: then its devices are there.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", available_cores())
     try:
         jax.devices()
     except RuntimeError as error:
