@@ -50,6 +50,8 @@ def read(workdir):
     row = {
         "config": config["model"]["name"],
         "seed": config["seed"],
+        # 0 where a set is not made of folds.
+        "fold": config.get("data", {}).get("fold", 0),
         "epochs": config["epochs"],
         "data": record["data"]["fingerprint"],
         **{key: record[key] for key in kept},
@@ -70,13 +72,13 @@ def interval(values):
 def table(rows):
     """The Markdown table of test accuracies, with a mean for each network that has several runs."""
     lines = [
-        "| network | parameters | seed | epochs | last epoch | selected epoch | training seconds |",
+        f"| network | parameters | {differs(rows)} | epochs | last epoch | selected epoch | training seconds |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         last, best = row["last"], row["best"]
         lines.append(
-            f"| `{row['config']}` | {row['params']['total']:,} | {row['seed']} | {row['epochs']} "
+            f"| `{row['config']}` | {row['params']['total']:,} | {row[differs(rows)]} | {row['epochs']} "
             f"| {100 * last['test_accuracy']:.2f} | {100 * best['test_accuracy']:.2f} "
             f"(epoch {best['epoch']}, by {row['selected_by']}) "
             f"| {row['seconds_training']:.0f} |"
@@ -87,6 +89,11 @@ def table(rows):
             means = [interval([row[which]["test_accuracy"] for row in runs]) for which in ("last", "best")]
             lines.append(f"| `{name}`, mean of {len(runs)}, 95 % interval | | | | {means[0]} | {means[1]} | |")
     return "\n".join(lines) + "\n" + "".join(parts_table(name, runs) for name, runs in by_network(rows).items())
+
+
+def differs(rows):
+    """What tells runs of one network apart: 'fold' or 'seed'."""
+    return "fold" if len({row.get("fold", 0) for row in rows}) > 1 else "seed"
 
 
 SHARES = {
@@ -111,7 +118,7 @@ def parts_table(name, runs):
     """The Markdown table of a network's test scores: a line for each state, view and subset that all its runs have."""
     several = len(runs) > 1
     label = (
-        f"mean ± 95 % interval over {len(runs)} seeds (Student's t)"
+        f"mean ± 95 % interval over {len(runs)} {differs(runs)}s (Student's t)"
         if several
         else "one run; [ ]: Wilson 95 % on the images"
     )

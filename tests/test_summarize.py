@@ -75,3 +75,13 @@ def test_a_run_without_parts_has_one_table(summarize, tmp_path):
     row = summarize.read(write_run(tmp_path / "run", 0, []))
     assert "scores" not in row
     assert "Wilson" not in summarize.table([row])
+
+
+def test_runs_on_different_folds_are_told_apart_by_them(summarize, tmp_path):
+    rows = [summarize.read(write_run(tmp_path / str(seed), seed, ["plain", "flip"])) for seed in range(3)]
+    for fold, row in enumerate(rows):
+        row.update(seed=0, fold=fold)
+    lines = summarize.table(rows).splitlines()
+    assert lines[0].startswith("| network | parameters | fold |")
+    assert [line.split(" | ")[2] for line in lines[2:5]] == ["0", "1", "2"]
+    assert "`net`, test split in per cent, mean ± 95 % interval over 3 folds (Student's t):" in lines
