@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import pytest
 
-from fer_jax import models, sharding
+from fer_jax import models, sharding, train
 from fer_jax.build import default_config
 from fer_jax.models import mnist
 
@@ -93,3 +93,26 @@ def tiny_config(tiny) -> ml_collections.ConfigDict:
     config.data.limit = 100
     config.optim.learning_rate = 0.01
     return config
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the program may catch it."""
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Trains until a place and is killed there: (the epoch from 0 and its step, what trains)."""
+
+    def killed(place, action):
+        def dying_calls(*arguments, epoch, **options):
+            for state, progress, done in real_calls(*arguments, epoch=epoch, **options):
+                if (epoch, done) == place:
+                    raise Killed
+                yield state, progress, done
+
+        real_calls = train.calls
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(train, "calls", dying_calls)
+            action()
+
+    return killed

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import TINY_TABLE
 
-from fer_jax import card, member_programs, models, pacing, sharding, train
+from fer_jax import card, member_programs, models, sharding, train
 from fer_jax.build import build, default_config, resolve
 from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import ConfigError, DivergedError
@@ -188,30 +188,15 @@ def test_members_lie_on_as_many_devices_as_divide_them(members, devices, shape):
     assert tuple(sharding.make_member_mesh(members, devices).shape.values()) == shape
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program may catch it."""
-
-
 @pytest.mark.parametrize(("kill_at", "every_steps"), [((2, 2), 0), ((1, 5), 2)])
-def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, monkeypatch, kill_at, every_steps):
+def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, kill, kill_at, every_steps):
     tiny_config.epochs, tiny_config.num_seeds, tiny_config.steps_per_call = 3, 2, 1
     tiny_config.optim.schedule, tiny_config.optim.patience = "plateau", 1
     # Far too fast, so that the members are best at different epochs.
     tiny_config.vary = {"optim.learning_rate": (0.001, 0.3)}
     straight = run(tiny_config, tmp_path / "straight")
     tiny_config.checkpoint.every_steps = every_steps
-    real_calls = pacing.calls
-
-    def dying_calls(*arguments, epoch, **options):
-        for state, progress, done in real_calls(*arguments, epoch=epoch, **options):
-            if (epoch, done) == kill_at:
-                raise Killed
-            yield state, progress, done
-
-    monkeypatch.setattr(train, "calls", dying_calls)
-    with pytest.raises(Killed):
-        run(tiny_config, tmp_path / "killed")
-    monkeypatch.setattr(train, "calls", real_calls)
+    kill(kill_at, lambda: run(tiny_config, tmp_path / "killed"))
     record = run(tiny_config, tmp_path / "killed")
     assert numbers(tmp_path / "killed") == numbers(tmp_path / "straight")
     found, expected = (arrays(tiny_config, tmp_path / name)[0] for name in ("killed", "straight"))

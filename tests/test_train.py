@@ -96,30 +96,15 @@ def test_more_epochs_go_on_and_end_like_a_run_of_that_length(tiny_config, tmp_pa
     assert_same_end(tiny_config, tmp_path / "grown", tmp_path / "straight")
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program may catch it."""
-
-
 @pytest.mark.parametrize("kill_at", [(0, 3), (1, 2), (2, 5)])
 @pytest.mark.parametrize("every_steps", [0, 2])
-def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, monkeypatch, kill_at, every_steps):
+def test_a_killed_run_ends_bit_identical(tiny_config, tmp_path, kill, kill_at, every_steps):
     """Killed in the first, second or third epoch, with and without saves inside the epoch."""
     tiny_config.epochs = 3
     tiny_config.steps_per_call = 1
     run(tiny_config, tmp_path / "straight")
     tiny_config.checkpoint.every_steps = every_steps
-    real_calls = pacing.calls
-
-    def dying_calls(*arguments, epoch, **options):
-        for state, progress, done in real_calls(*arguments, epoch=epoch, **options):
-            if (epoch, done) == kill_at:
-                raise Killed
-            yield state, progress, done
-
-    monkeypatch.setattr(train, "calls", dying_calls)
-    with pytest.raises(Killed):
-        run(tiny_config, tmp_path / "killed")
-    monkeypatch.setattr(train, "calls", real_calls)
+    kill(kill_at, lambda: run(tiny_config, tmp_path / "killed"))
     record = run(tiny_config, tmp_path / "killed")
     assert record["finished"]
     assert_same_end(tiny_config, tmp_path / "killed", tmp_path / "straight")

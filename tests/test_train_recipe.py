@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from test_train import Killed, assert_same_end, run
+from test_train import assert_same_end, run
 
-from fer_jax import pacing, train
 from fer_jax.build import build, resolve
 from fer_jax.errors import ConfigError
 from fer_jax.writers import read_metrics
@@ -24,7 +23,7 @@ def full_config(tiny_config):
     return config
 
 
-def test_a_run_with_everything_on_that_is_killed_ends_bit_identical(full_config, tmp_path, monkeypatch):
+def test_a_run_with_everything_on_that_is_killed_ends_bit_identical(full_config, tmp_path, kill):
     full_config.checkpoint.every_steps = 2
     straight = run(full_config, tmp_path / "straight")
     lines = read_metrics(tmp_path / "straight")
@@ -35,24 +34,10 @@ def test_a_run_with_everything_on_that_is_killed_ends_bit_identical(full_config,
         expected *= 0.5 if epoch in straight["rate_reduced_after"] else 1
     assert [line["learning_rate"] for line in lines] == pytest.approx(rates, rel=1e-12)
     assert straight["rate_reduced_after"] and rates[-1] < 0.01
-    real_calls = pacing.calls
-
-    def dying_at(place):
-        def dying_calls(*arguments, epoch, **options):
-            for state, progress, done in real_calls(*arguments, epoch=epoch, **options):
-                if (epoch, done) == place:
-                    raise Killed
-                yield state, progress, done
-
-        return dying_calls
-
     # Inside an epoch after a reduction, with a save in it; then at the first step of the next epoch, with none.
     after = straight["rate_reduced_after"][0]
     for place in ((after, 5), (after + 1, 1)) if after < 4 else ((after, 5),):
-        monkeypatch.setattr(train, "calls", dying_at(place))
-        with pytest.raises(Killed):
-            run(full_config, tmp_path / "killed")
-    monkeypatch.setattr(train, "calls", real_calls)
+        kill(place, lambda: run(full_config, tmp_path / "killed"))
     killed = run(full_config, tmp_path / "killed")
     assert killed["rate_reduced_after"] == straight["rate_reduced_after"]
     assert killed["best"] == straight["best"] and killed["last"] == straight["last"]
