@@ -222,9 +222,10 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     members = make_members(options.seed, options.num_seeds, config.vary or {})
     # What is wrong with the config should not wait for a download.
     model, summary = _check_each(config, members)
+    changes = augment.create(**config.augment)
     check_budget(summary, options.max_params)
     check_policy(**config.checkpoint)
-    changes, first = augment.create(**config.augment), _of_member(config, members.each[0].values)
+    first = _of_member(config, members.each[0].values)
     dataset = data.load(**config.data, image_shape=model.image_shape, data_dir=data_dir)
     _check_fits(config, model, dataset)
     splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
@@ -273,7 +274,6 @@ def _check_each(config: ml_collections.ConfigDict, members: Members) -> tuple[mo
     for own in combinations:
         model, options = models.create(**own.model), build_options(own)
         optim.create(**own.optim, steps_per_epoch=1, epochs=options.epochs)
-        augment.create(**own.augment)
         losses.create(**own.loss, class_counts=[1] * model.num_classes, class_names=[""] * model.num_classes)
     return described
 

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from fer_jax.errors import CheckpointError
 
 FOLDER = "checkpoints"
 DAMAGED = "checkpoints-damaged"
+PARTIAL = "*.orbax-checkpoint-tmp*"
+LATE_S = 0.5
+"""How long nothing may come back of a failed save before it counts as removed, in seconds."""
 
 
 class Restored(NamedTuple):
@@ -106,8 +110,20 @@ class Checkpoints:
             ) from error
 
     def _discard_partial(self) -> None:
-        for folder in (self._workdir / FOLDER).glob("*.orbax-checkpoint-tmp*"):
+        """Removes what a failed save has written, again while writes that were under way bring it back."""
+        now = time.monotonic()
+        give_up, quiet = now + 20 * LATE_S, now + LATE_S
+        while now < min(give_up, quiet):
+            if self._remove_partial():
+                quiet = now + LATE_S
+            time.sleep(LATE_S / 10)
+            now = time.monotonic()
+
+    def _remove_partial(self) -> bool:
+        found = list((self._workdir / FOLDER).glob(PARTIAL))
+        for folder in found:
             shutil.rmtree(folder, ignore_errors=True)
+        return bool(found)
 
     def restore(self, step: int, template: Any) -> Restored:
         """Reads one checkpoint into the shapes, types and shardings of `template`.
@@ -135,7 +151,8 @@ class Checkpoints:
     def restore_newest(self, template: Any) -> tuple[Restored | None, list[str]]:
         """Reads the newest checkpoint that is whole, and says which newer ones are not.
 
-        A damaged one is moved to `checkpoints-damaged/`, so that its step can be saved again and nothing is lost.
+        A damaged one is moved to `checkpoints-damaged/`, so that its step can be saved again and nothing is lost. What
+        is left of a save that the run did not survive is removed.
 
         Returns:
           The checkpoint (None where there is none), and a sentence for each damaged one.
@@ -144,6 +161,7 @@ class Checkpoints:
           CheckpointError: there are checkpoints, and none of them is whole.
         """
         notes: list[str] = []
+        self._remove_partial()
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, template), notes

@@ -91,7 +91,7 @@ def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: 
     return logits
 
 
-def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Any:
+def evaluate(programs: Programs, state: TrainState, split: EvalSplit) -> Scores | list[Scores]:
     """The `Scores` that an epoch is watched by, of several members a list of them; waits for the device."""
     logits = split_logits(programs, state, split)
     if logits.ndim == 2:
@@ -114,14 +114,6 @@ def watched_scores(logits: np.ndarray, split: EvalSplit) -> Scores:
     )
 
 
-def full_scores(
-    programs: Programs, state: TrainState, split: EvalSplit, class_names: Sequence[str], views: Sequence[str]
-) -> Iterator[tuple[str, SubsetScores]]:
-    """All scores of a state on a split, one view after the other: (view, its scores)."""
-    for view in views:
-        yield view, score_subsets(split_logits(programs, state, split, view), split, class_names)
-
-
 def full_scores_of_each(
     members: Members,
     programs: Programs,
@@ -130,7 +122,7 @@ def full_scores_of_each(
     class_names: Sequence[str],
     views: Sequence[str],
 ) -> Iterator[tuple[str, list[SubsetScores]]]:
-    """As `full_scores`, of each member: (view, their scores)."""
+    """All scores of each member's state on a split, one view after the other: (view, their scores)."""
     for view in views:
         each = members.unpack(split_logits(programs, state, split, view))
         yield view, [score_subsets(logits, split, class_names) for logits in each]

@@ -137,22 +137,16 @@ def _each_member(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]
 
     def on_group(own, *shared):
         if len(jax.tree.leaves(own)[0]) == 1:
-            return jax.tree.map(lambda x: x[None], function(_take(own, 0), *shared))
+            alone = jax.tree.map(lambda x: x[0], own)
+            return jax.tree.map(lambda x: x[None], function(alone, *shared))
         return lax.map(lambda one: function(one, *shared), own)
 
-    return _on_each_group(mesh, on_group)
-
-
-def _on_each_group(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
-    """(own, *shared) -> result [members, ...], where each group of devices calls `function` with what its members own.
-
-    Within a group the batch is divided as ever.
-    """
     of_group, of_all = PartitionSpec(MEMBER_AXIS), PartitionSpec()
 
+    # Each group of devices has members of its own; within a group the batch is divided as ever.
     def on_all(own, *shared):
         return jax.shard_map(
-            function,
+            on_group,
             mesh=mesh,
             in_specs=(of_group, *[of_all] * len(shared)),
             out_specs=of_group,
@@ -161,11 +155,6 @@ def _on_each_group(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., An
         )(own, *shared)
 
     return on_all
-
-
-def _take(own: Any, place: Any) -> Any:
-    """What the member at a place of the first axis owns."""
-    return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, place, keepdims=False), own)
 
 
 def _keep(best: TrainState | None, state: TrainState, better: jax.Array) -> TrainState:

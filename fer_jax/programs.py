@@ -1,7 +1,6 @@
 """The programs of a run: what `steps` computes, compiled for a network, an optimiser and a mesh of devices.
 
-A narrow network runs many steps or batches in one call, in a loop on the device. A wide one on a CPU takes one call a
-step, behind the same signatures: see `models.lowering`.
+Many steps or batches are one call: the loop over them runs on the device, and the host waits for nothing in between.
 """
 
 from collections.abc import Callable

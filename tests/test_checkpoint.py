@@ -117,6 +117,17 @@ def test_the_newest_whole_checkpoint_is_found_and_newer_ones_set_aside(opened, t
     assert opened.restore(2, arrays()).step == 2
 
 
+def test_what_a_killed_save_left_is_removed_and_its_step_saved_again(opened, tmp_path):
+    save(opened, [0.1])
+    for name in ("1.orbax-checkpoint-tmp", "2.orbax-checkpoint-tmp-1795"):
+        (tmp_path / "checkpoints" / name / "arrays").mkdir(parents=True)
+    restored, notes = opened.restore_newest(arrays())
+    assert restored is not None and restored.step == 0 and notes == []
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["0"]
+    opened.save(1, arrays(1), {}, 0.2)
+    assert opened.steps() == [0, 1]
+
+
 def test_no_whole_checkpoint_at_all_is_an_error(opened, tmp_path):
     save(opened, [0.1, 0.2])
     for path in files(tmp_path / "checkpoints"):

@@ -10,7 +10,8 @@ from fer_jax import models, optim
 from fer_jax.data.dataset import Split
 from fer_jax.data.subsets import Subset
 from fer_jax.data.views import copies
-from fer_jax.evaluate import BATCH_SIZE, Scores, evaluate, full_scores, in_short, prepare, split_logits
+from fer_jax.evaluate import BATCH_SIZE, Scores, evaluate, full_scores_of_each, in_short, prepare, split_logits
+from fer_jax.members import make_members
 from fer_jax.programs import make_programs
 from fer_jax.sharding import make_mesh, replicated
 from fer_jax.steps import TrainState
@@ -147,7 +148,9 @@ def test_subsets_are_scored_under_their_own_labels(tiny):
         "twin_free": (predicted == split.labels)[mask].mean(),
         "fer_plus": (predicted == others)[mask].mean(),
     }
-    ((view, found),) = full_scores(programs, state, prepared, tuple("0123456789"), ("plain",))
+    ((view, (found,)),) = full_scores_of_each(
+        make_members(0, 1, {}), programs, state, prepared, tuple("0123456789"), ("plain",)
+    )
     assert view == "plain"
     assert in_short(found) == scores == Scores(*scores)
     assert [one["examples"] for one in found.values()] == [300, 100, 100]

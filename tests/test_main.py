@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import orbax.checkpoint as ocp
@@ -358,6 +359,31 @@ def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(tmp_path):
 
 def full_disk(*arguments, **keywords):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def write_late(folder, until):
+    """What TensorStore's threads do: they make the folders of a file that they still have to write."""
+    number = 0
+    while not until.wait(0.02):
+        late = folder / f"late{number}"
+        late.mkdir(parents=True, exist_ok=True)
+        number += 1
+
+
+def test_writes_that_come_after_a_failed_checkpoint_leave_nothing(command, tiny_file, tmp_path, monkeypatch):
+    folder, ended = tmp_path / "run" / "checkpoints", threading.Event()
+    late = threading.Thread(target=write_late, args=(folder / "7.orbax-checkpoint-tmp", ended))
+
+    def save(*arguments, **options):
+        late.start()
+        threading.Timer(1, ended.set).start()
+        full_disk()
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", save)
+    result = command(tiny_file, f"--workdir={tmp_path / 'run'}")
+    late.join()
+    assert_refused(result, f"the checkpoint of step 7 could not be written to {folder}: no space left on the", code=1)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_full_disk_during_a_checkpoint_keeps_the_one_before(command, tiny_file, tmp_path, monkeypatch):

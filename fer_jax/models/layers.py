@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from fer_jax.config import is_zero
 from fer_jax.models.convolution import convolution
 from fer_jax.models.lowering import NHWC, axes, moved
 from fer_jax.random_bits import positions, random_bits
@@ -65,8 +66,8 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        k, (channel,) = self.kernel_size, axes(self.layout, "C")
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, x.shape[channel], self.features))
+        k, channels = self.kernel_size, x.shape[self.layout.index("C")]
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, channels, self.features))
         x = convolution(x, kernel.astype(x.dtype), self.padding, self.layout)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -85,7 +86,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mask: Array, train: bool) -> Array:
-        (features,) = (x.shape[axis] for axis in axes(self.layout, "C"))
+        features = x.shape[self.layout.index("C")]
         scale = self.param("scale", nn.initializers.ones, (features,))
         bias = self.param("bias", nn.initializers.zeros, (features,))
         moving_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,))
@@ -130,7 +131,7 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        if not train or (isinstance(self.rate, (int, float)) and self.rate == 0):
+        if not train or is_zero(self.rate):
             return x
         # The same values drop in any layout; an [B, C] array has only one.
         order = axes(self.layout, NHWC) if x.ndim == 4 else (0, 1)
