@@ -17,7 +17,7 @@ from fer_jax.models.trace import LayerCall, Model, trace
 
 # The kinds of layer that are known here. In these an output element depends on one element of the input (at inference).
 _ELEMENTWISE = {"BatchNorm", "Dropout", "Flatten"}
-_HAS_KERNEL = {"Conv", "Dense"}
+_HAS_KERNEL = {"Conv", "DepthwiseConv", "Dense"}
 _HALVES = {"MaxPool", "SpaceToDepth"}
 _FREE = {"Dropout", "Flatten", "GlobalAveragePool", *_HALVES}
 
@@ -113,7 +113,7 @@ def _see(call: LayerCall, field: int | None, step: int, side: int) -> tuple[int 
         return None, step
     if call.kind in _HAS_KERNEL:
         # A Dense that still has pixels is a convolution with a kernel of 1 x 1.
-        kernel = call.params["kernel"][0] if call.kind == "Conv" else 1
+        kernel = 1 if call.kind == "Dense" else call.params["kernel"][0]
         return field + (kernel - 1) * step, step
     if call.kind in _HALVES:
         return field + step, 2 * step

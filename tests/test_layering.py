@@ -48,7 +48,7 @@ FLOORS = [
     },
     {
         *("audit_text",),
-        *("models.fer", "models.mini", "models.mnist"),
+        *("models.compact", "models.fer", "models.mini", "models.mnist"),
         *("report.pictures",),
     },
     {"audit", "models"},

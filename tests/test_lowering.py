@@ -13,6 +13,7 @@ from fer_jax.models.convolution import by_rows, native
 from fer_jax.models.layers import (
     BatchNorm,
     Conv,
+    DepthwiseConv,
     Dropout,
     Flatten,
     GlobalAveragePool,
@@ -93,6 +94,8 @@ def test_both_convolutions_round_alike(dtype, tolerance):
 LAYERS = {
     "conv": lambda layout: Conv(5, layout=layout),
     "conv same": lambda layout: Conv(5, 2, padding="SAME", use_bias=False, layout=layout),
+    "depthwise": lambda layout: DepthwiseConv(layout=layout),
+    "depthwise of an even side": lambda layout: DepthwiseConv(4, layout),
     "batch norm": BatchNorm,
     "dropout": lambda layout: Dropout(0.3, layout),
     "max pool": lambda layout: MaxPool(layout=layout),
@@ -146,7 +149,7 @@ def test_pixels_are_prepared_alike():
 
 
 # One with everything that MNIST's have, one with every layer of the faces', and our own.
-@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini"])
+@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini", "compact_1k"])
 def test_a_network_is_one_function_in_both_layouts(name):
     """In float64: the logits in training, with dropout, and the gradients of all parameters."""
     rng = np.random.default_rng(0)

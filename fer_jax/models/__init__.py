@@ -6,7 +6,7 @@ from typing import Any
 
 from fer_jax.config import check_keywords
 from fer_jax.errors import ConfigError, did_you_mean
-from fer_jax.models import fer, mini, mnist
+from fer_jax.models import compact, fer, mini, mnist
 from fer_jax.models.network import Network
 
 __all__ = ["MODELS", "Network", "check_name", "create"]
@@ -16,6 +16,7 @@ MODELS: dict[str, Callable[..., Any]] = {
         name: partial(mnist.MnistNobias if name == "mnist_nobias" else mnist.MnistNet, table=table)
         for name, table in mnist.TABLES.items()
     },
+    **{name: partial(compact.CompactNet, table=table) for name, table in compact.TABLES.items()},
     "fer2013_vgg": fer.Fer2013Vgg,
     "fer2013_cnn": fer.Fer2013Cnn,
     "facial_expressions": fer.FacialExpressions,

@@ -33,6 +33,23 @@ def native(x: Array, kernel: Array, padding: str) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+def depthwise(x: Array, kernel: Array, layout: str) -> Array:
+    """Each channel of an activation with its own kernel, [k, k, C]: stride 1, padding 'SAME'."""
+    if layout == NHWC:
+        dimensions, channels = ("NHWC", "HWIO", "NHWC"), kernel.shape[2]
+        kernel = kernel[:, :, None]
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=dimensions, feature_group_count=channels
+        )
+    size, (height, _, width, _) = kernel.shape[0], x.shape
+    padded = _pad(x, *_margins(kernel, "SAME"))
+    out = jnp.zeros_like(x)
+    for i in range(size):
+        for j in range(size):
+            out += padded[i : i + height, :, j : j + width] * kernel[i, j][None, :, None, None]
+    return out
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def by_rows(x: Array, kernel: Array, padding: str) -> Array:
     """A matrix product for each row of the output: [H, C, W, N] -> [H', out, W', N].

@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from fer_jax.config import is_zero
-from fer_jax.models.convolution import convolution
+from fer_jax.models.convolution import convolution, depthwise
 from fer_jax.models.lowering import NHWC, axes, moved
 from fer_jax.random_bits import positions, random_bits
 
@@ -73,6 +73,26 @@ class Conv(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + _channelwise(bias.astype(x.dtype), self.layout)
         return x
+
+
+class DepthwiseConv(nn.Module):
+    """A square convolution of each channel by itself: stride 1, padding 'SAME', no bias; parameter `kernel` [k, k, C].
+
+    Attributes:
+      kernel_size: side of the kernel, in pixels.
+    """
+
+    kernel_size: int = 3
+    layout: str = NHWC
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        k, channels = self.kernel_size, x.shape[self.layout.index("C")]
+        # k * k numbers come together in each output.
+        initializer = nn.initializers.variance_scaling(
+            1.0, "fan_in", "uniform", in_axis=(0, 1), out_axis=(), batch_axis=(2,)
+        )
+        return depthwise(x, self.param("kernel", initializer, (k, k, channels)).astype(x.dtype), self.layout)
 
 
 class BatchNorm(nn.Module):
