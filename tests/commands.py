@@ -1,5 +1,6 @@
 """Running a command in the process of the tests, and what must hold of one that is refused."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from absl import flags
 from absl.testing import flagsaver
 
 from fer_jax import command
+
+JAX_CACHE = str(Path(__file__).parent / ".jax_cache" / os.environ.get("PYTEST_XDIST_WORKER", ""))
+"""Compiled programs, kept from one run of the tests to the next; each process of pytest-xdist writes its own."""
 
 
 class Result:

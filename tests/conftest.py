@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import ml_collections
 import pytest
+from commands import JAX_CACHE
 
 from fer_jax import models, sharding, train
 from fer_jax.build import default_config
@@ -22,7 +23,7 @@ jax.config.update("jax_num_cpu_devices", 4)
 # However small a batch is, it is divided over all of them.
 sharding.CPU_SHARE = 1
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent / ".jax_cache"))
+jax.config.update("jax_compilation_cache_dir", JAX_CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and some tests send it.

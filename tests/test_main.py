@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 import pytest
-from commands import Result, assert_refused, call_command
+from commands import JAX_CACHE, Result, assert_refused, call_command
 from test_data import write_mnist
 
 from fer_jax import main as command_line
@@ -28,7 +28,7 @@ def command(monkeypatch, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     monkeypatch.delenv("FER_JAX_DATA", raising=False)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
 
     def call(*words: str) -> Result:
         return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)
@@ -287,7 +287,7 @@ def python(*words, start=("-m", "fer_jax.main"), **environment) -> subprocess.Co
     return subprocess.run(
         [sys.executable, *start, *words],
         cwd=CONFIGS.parent,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parent / ".jax_cache"), **environment},
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": JAX_CACHE, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -336,7 +336,7 @@ def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fer_jax.main", *words],
         cwd=CONFIGS.parent,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parent / ".jax_cache")},
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": JAX_CACHE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from commands import JAX_CACHE
 
 from fer_jax import pacing, provenance, train
 from fer_jax.build import build, resolve
@@ -266,7 +267,7 @@ def test_a_run_killed_by_the_system_ends_like_one_that_was_not(tmp_path):
         *(sys.executable, "-m", "fer_jax.main", "--config=configs/mnist_10k.py", "--config.data.name=digits"),
         *("--config.data.limit=128", "--config.epochs=4", "--config.checkpoint.every_steps=1"),
     ]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parent / ".jax_cache")}
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": JAX_CACHE}
     start = {"cwd": Path(__file__).parents[1], "env": environment, "stdout": subprocess.PIPE, "text": True}
     straight = subprocess.run([*command, f"--workdir={tmp_path / 'straight'}"], check=True, **start)
     assert "Epoch 4/4" in straight.stdout

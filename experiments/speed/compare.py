@@ -14,6 +14,7 @@ import json
 import shlex
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,7 @@ class Comparison:
                 tasks += [("gain start", network)] + [("gain", network)] * flags.rounds
         if "process" in flags.parts:
             tasks += [("process", "")] * len(self._process_tasks())
-        return tasks + [("seeds", "")] * (2 * bool(flags.seeds))
+        return tasks + [("seeds", "")] * (2 * flags.rounds * bool(flags.seeds))
 
     def run(self) -> None:
         """Measures everything; what is there so far is written after each part."""
@@ -255,18 +256,20 @@ class Comparison:
         caches, data = self._caches(0), self._folder / "data"
         if not data.exists():
             whole_commands.write_mnist(data)
-        found: dict[str, float] = {"count": count}
-        for name, seeds, cores in (("one", 1, self._most[:1]), ("together", count, self._most)):
-            workdir = self._folder / f"seeds-{seeds}"
-            several = {"num_seeds": seeds} if seeds > 1 else {}
-            command = whole_commands.fer_jax_command(data, workdir, epochs=1, **self._limit(), **several)
-            words = f"{seeds} seed{'s' * (seeds > 1)} in one command"
-            with self._progress.task(("seeds", ""), words):
-                whole_commands.run_to_end(command, environment(len(cores), caches), cores)
-            record = json.loads((workdir / "run.json").read_text())
-            images = self._flags.images or whole_commands.TRAIN_IMAGES
-            found[name] = seeds * images / record["seconds_training"]
-        self.results["seeds"] = found
+        rates: dict[str, list[float]] = {"one": [], "together": []}
+        for _ in range(self._flags.rounds):
+            for name, seeds, cores in (("one", 1, self._most[:1]), ("together", count, self._most)):
+                workdir = self._folder / f"seeds-{seeds}"
+                shutil.rmtree(workdir, ignore_errors=True)
+                command = whole_commands.fer_jax_command(data, workdir, epochs=1, num_seeds=seeds, **self._limit())
+                words = f"{seeds} seed{'s' * (seeds > 1)} in one command"
+                with self._progress.task(("seeds", ""), words):
+                    whole_commands.run_to_end(command, environment(len(cores), caches), cores)
+                record = json.loads((workdir / "run.json").read_text())
+                images = self._flags.images or whole_commands.TRAIN_IMAGES
+                rates[name].append(seeds * images / record["seconds_training"])
+        medians = {name: statistics.median(found) for name, found in rates.items()}
+        self.results["seeds"] = {"count": count, **medians}
 
 
 def _value(answer: dict[str, float]) -> float:

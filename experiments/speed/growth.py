@@ -32,7 +32,7 @@ QUICK = {"epochs": (1, 2, 4), "images": (512, 1024, 2048), "seeds": (1, 2, 4)}
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command."""
     parser = Parser(prog="growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", type=some_of(SIZES), default=["epochs", "images"], help=f"of {', '.join(SIZES)}")
+    parser.add_argument("--what", type=some_of(SIZES), default=list(SIZES), help=f"of {', '.join(SIZES)}")
     parser.add_argument("--rounds", type=positive(int), default=3, help="runs of each size; the sizes take turns")
     parser.add_argument("--out", type=Path, default=HERE / "growth.json", help="the JSON file; README.md is beside it")
     parser.add_argument("--quick", action="store_true", help="a miniature, to see that everything runs")
@@ -50,10 +50,9 @@ def base(quick: bool) -> dict[str, int]:
 
 
 def options(what: str, size: int, quick: bool) -> dict[str, int]:
-    """The overrides of a run; `num_seeds` only where there is more than one, for a fer_jax that has no such key."""
+    """The overrides of a run."""
     sizes = {**base(quick), what: size}
-    seeds = {"num_seeds": sizes["seeds"]} if sizes["seeds"] > 1 else {}
-    return {"epochs": sizes["epochs"], "data__limit": sizes["images"], **seeds}
+    return {"epochs": sizes["epochs"], "data__limit": sizes["images"], "num_seeds": sizes["seeds"]}
 
 
 def measure(flags: argparse.Namespace, folder: Path) -> dict[str, Any]:
