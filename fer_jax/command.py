@@ -110,7 +110,7 @@ def prepare_jax() -> None:
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     chosen = getattr(jax.config, "jax_num_cpu_devices", -1) >= 0 or _CPU_DEVICES in os.environ.get("XLA_FLAGS", "")
     if not chosen:
         # Refused where JAX is in use already: then its devices are there.

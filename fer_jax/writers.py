@@ -99,11 +99,28 @@ class MetricWriter:
 
 
 def _event_writer(folder: Path, purge_step: int) -> Any:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _hidden("torch"):
         warnings.simplefilter("ignore")
         from tensorboardX import SummaryWriter
 
         return SummaryWriter(str(folder), purge_step=purge_step)
+
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """While entered, a package that is not imported yet cannot be.
+
+    tensorboardX imports PyTorch wherever there is one, for tensors that it never gets from here: over a second, and
+    200 MB.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 class Console:

@@ -1,6 +1,8 @@
 """metrics.jsonl holds each epoch once, whatever happened before; the lines a person reads are right."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -88,3 +90,21 @@ def test_the_stand_in_notice_fits_a_terminal_whatever_the_reason(capsys):
     assert {len(line) for line in lines} == {100}
     say_stand_in(DataSet("mnist", {}, (), "IDX files"))
     assert capsys.readouterr().out == ""
+
+
+def test_an_installed_pytorch_is_not_imported(tmp_path):
+    """A stand-in for it that ends the process: in one of its own, because what was imported stays."""
+    (tmp_path / "torch.py").write_text("raise SystemExit('imported')\n")
+    code = "; ".join(
+        [
+            "import pathlib, sys",
+            "sys.path.insert(0, sys.argv[1])",
+            "from fer_jax.writers import MetricWriter",
+            "MetricWriter(pathlib.Path(sys.argv[1]))",
+            "assert 'torch' not in sys.modules",
+            "import torch",
+        ]
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "imported\n")
+    assert list((tmp_path / "tensorboard").iterdir())
