@@ -192,6 +192,33 @@ def test_quick_runs_leave_the_published_results_alone(speed):
     assert speed.options.parse(["--programs=flax"]).programs == ["fer_jax", "flax"]
 
 
+def test_results_are_added_to_those_of_other_networks(speed, results, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(results))
+    words = ["--networks=fer2013_cnn", "--programs=torch", "--parts=rates", "--cores=1", f"--out={file}"]
+    alone, flags = speed.options.parse(words), speed.options.parse([*words, "--add"])
+    assert speed.compare.earlier_results(alone) == {}
+    comparison = speed.compare.Comparison(flags, tmp_path, speed.compare.earlier_results(flags))
+    found = {**comparison.results, **{key: results[key] for key in ("git", "machine", "versions")}}
+    for part in ("jobs", "checks", "starts", "rates", "gain", "process"):
+        assert found[part] == results[part]
+    text = speed.tables.comparison(found)
+    assert "`python experiments/speed/compare.py`, 2026-01-01T00:00:00+00:00, commit 0123456789ab; 3 rounds" in text
+    assert "; 5 rounds of about 4 s." in text
+    assert [target.found for target in speed.tables.targets(found)] == [
+        target.found for target in speed.tables.targets(results)
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"settings": {"quick": false, "cores": [1, 2]}}'])
+def test_nothing_can_be_added_to_other_results(speed, tmp_path, content):
+    file = tmp_path / "results.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(speed.compare.Refused, match=f"--add: {file} "):
+        speed.compare.earlier_results(speed.options.parse(["--add", "--cores=1", f"--out={file}"]))
+
+
 def test_the_progress_bar_shows_the_first_step(speed):
     def bar(images):
         return f"\rEpoch 1/1:   0%|          | {images}/60.0k [00:00<?, ? images/s]".encode()

@@ -30,6 +30,7 @@ from programs import NEEDS
 from progress import Progress, Task
 from workers import HERE, ROOT, Worker, WorkerError, ended, environment
 
+BY_NETWORK = ("jobs", "checks", "starts", "rates", "gain")
 RATES = ("train", "evaluate", "latency")
 MEASURED = {"train": "training", "evaluate": "evaluation", "latency": "single images"}
 
@@ -49,15 +50,30 @@ def check_packages(names: Iterable[str]) -> None:
                 )
 
 
+def earlier_results(flags: argparse.Namespace) -> dict[str, Any]:
+    """What is in the JSON file, for --add; nothing without it."""
+    if not flags.add:
+        return {}
+    try:
+        earlier = json.loads(flags.out.read_text())
+        quick, cores = earlier["settings"]["quick"], earlier["settings"]["cores"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused(f"--add: {flags.out} holds no results to add to: leave --add out") from error
+    if (quick, cores) != (flags.quick, flags.cores):
+        raise Refused(f"--add: {flags.out} is of other --cores or of --quick: measure all anew, or name another --out")
+    return earlier
+
+
 class Comparison:
     """What is measured, and the results so far.
 
     Args:
       flags: as `parse` gives them.
       folder: for jobs, logs and caches.
+      earlier: results that these are added to.
     """
 
-    def __init__(self, flags: argparse.Namespace, folder: Path):
+    def __init__(self, flags: argparse.Namespace, folder: Path, earlier: dict[str, Any]):
         self._flags, self._folder = flags, folder
         self._progress = Progress(self._tasks())
         self._most = available_cores()[: flags.cores[-1]]
@@ -68,12 +84,13 @@ class Comparison:
                 **{key: getattr(flags, key) for key in ("rounds", "seconds", "cores", "networks", "programs")},
                 "quick": flags.quick,
             },
-            "jobs": {},
-            "checks": {},
-            "starts": {},
-            "rates": {},
-            "gain": {},
+            **{key: {} for key in BY_NETWORK},
         }
+        self._earlier = earlier
+        if earlier:
+            self.results.update({key: earlier[key] for key in (*BY_NETWORK, "process", "seeds") if key in earlier})
+            of_run = {key: earlier[key] for key in ("date", "command", "settings", "git")}
+            self.results["earlier"] = [*earlier.get("earlier", []), of_run]
 
     def _tasks(self) -> list[Task]:
         flags, tasks = self._flags, []
@@ -136,10 +153,15 @@ class Comparison:
             made = subprocess.run([*command, str(self._flags.images)], capture_output=True, text=True, env=env)
             if made.returncode:
                 raise WorkerError(f"{made.stderr}\n{network}: its job cannot be made")
-        self.results.update(json.loads(made.stdout))
+        about = json.loads(made.stdout)
+        for key in ("machine", "versions"):
+            if self._earlier and about[key] != self._earlier[key]:
+                raise Refused(f"--add: {self._flags.out} was measured with another {key.rstrip('s')}: measure all anew")
+        self.results.update(about)
         job = json.loads((self._job(network) / "job.json").read_text())
         self.results["jobs"][network] = {key: job[key] for key in ("batch", "evaluation_batch", "images")}
-        checks, starts = self.results["checks"].setdefault(network, {}), self.results["starts"].setdefault(network, {})
+        checks = self.results["checks"][network] = {}
+        starts = self.results["starts"][network] = {}
         for program in self._flags.programs:
             with self._progress.task(("first", network), f"{network}: first start and losses of {program}"):
                 with ended() as workers:
@@ -151,7 +173,8 @@ class Comparison:
         """Alternating rounds of all programs on these cores."""
         flags, words = self._flags, f"{network}, {len(cores)} core{'s' * (len(cores) > 1)}"
         found: dict[str, dict[str, Any]] = {program: {} for program in flags.programs}
-        self.results["rates"].setdefault(network, {})[str(len(cores))] = found
+        of_network = {} if len(cores) == flags.cores[0] else self.results["rates"][network]
+        self.results["rates"][network] = {**of_network, str(len(cores)): found}
         with ended() as workers:
             for program in flags.programs:
                 with self._progress.task(("start", network), f"{words}: starting {program}"):
@@ -284,7 +307,7 @@ def main() -> int:
     try:
         check_packages(flags.programs)
         with tempfile.TemporaryDirectory(prefix="fer_jax_speed_") as folder:
-            comparison = Comparison(flags, Path(folder))
+            comparison = Comparison(flags, Path(folder), earlier_results(flags))
             comparison.run()
     except (Refused, WorkerError) as error:
         print(f"\ncompare: {error}" if isinstance(error, WorkerError) else f"compare: {error}", file=sys.stderr)

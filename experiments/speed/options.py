@@ -77,6 +77,7 @@ def parse(argv: Sequence[str] | None = None, description: str = "") -> argparse.
     parser.add_argument("--seconds", type=positive(float), default=4.0, help="of a turn, but at least one batch")
     parser.add_argument("--seeds", type=int, default=0, help="also time so many seeds trained together")
     parser.add_argument("--out", type=Path, default=HERE / "results.json", help="the JSON file; README.md is beside it")
+    parser.add_argument("--add", action="store_true", help="keep what the JSON file has of other networks and parts")
     parser.add_argument("--quick", action="store_true", help="a miniature, to see that everything runs")
     flags = parser.parse_args(argv)
     flags.images = 0

@@ -153,25 +153,28 @@ def comparison(results: Results) -> str:
 
 
 def _head(results: Results) -> str:
-    machine, versions, git = results["machine"], results["versions"], results["git"]
-    settings = results["settings"]
+    machine, versions, settings = results["machine"], results["versions"], results["settings"]
     names = ("python", "jax", "flax", "torch", "keras", "numpy")
     lines = [
-        f"`{results['command']}`, {results['date']}, commit {(git['commit'] or 'unknown')[:12]}"
-        f"{' with changes' if git['dirty'] else ''}.",
+        *[_of_run(run) for run in results.get("earlier", [])],
+        _of_run(results),
         f"Machine: {machine['processor']}, {_cores(machine['cores'])} used at most. "
         f"Versions: {', '.join(f'{name} {versions[name]}' for name in names if name in versions)}.",
     ]
     if "seconds" in settings:
-        lines.append(
-            f"Medians of {settings['rounds']} alternating rounds of about {settings['seconds']:g} s; "
-            "in brackets the least and the most of the rounds."
-        )
+        lines.append("Medians of alternating rounds; in brackets the least and the most of the rounds.")
     else:
         lines.append(f"Medians of {settings['rounds']} runs of each size, which took turns.")
     if settings["quick"]:
         lines.insert(0, "**A miniature (`--quick`), to see that everything runs: these numbers mean nothing.**")
     return "\n".join(lines)
+
+
+def _of_run(run: Results) -> str:
+    git, settings = run["git"], run["settings"]
+    rounds = f"; {settings['rounds']} rounds of about {settings['seconds']:g} s" if "seconds" in settings else ""
+    commit = f"{(git['commit'] or 'unknown')[:12]}{' with changes' if git['dirty'] else ''}"
+    return f"`{run['command']}`, {run['date']}, commit {commit}{rounds}."
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
