@@ -17,7 +17,7 @@ from fer_jax.sharding import make_mesh, replicated
 from fer_jax.steps import TrainState
 
 IMAGE = (28, 28, 1)
-SIZES = (1, 255, 256, 257, 1003)
+SIZES = (1, 127, 128, 129, 1003)
 
 
 @functools.cache
@@ -81,7 +81,7 @@ def test_the_scores_tell_the_network_from_chance(tiny):
 
 
 def test_every_device_has_its_part_of_a_batch(tiny):
-    for devices, width in ((1, BATCH_SIZE), (3, BATCH_SIZE + 2), (4, BATCH_SIZE)):
+    for devices, width in ((1, BATCH_SIZE), (3, BATCH_SIZE + 1), (4, BATCH_SIZE)):
         prepared = prepare(labelled(tiny)[:300], make_mesh(devices))
         assert prepared.order.shape == (2, width)
         assert {shard.data.shape for shard in prepared.order.addressable_shards} == {(2, width // devices)}
