@@ -16,7 +16,7 @@ from fer_jax.sharding import Mesh, replicated, round_up, sharded_columns
 from fer_jax.steps import Examples, TrainState
 
 BATCH_SIZE = 128
-"""Images at once in evaluation: it changes speed and memory only. Twice as many leave a CPU's cache: a quarter slower."""
+"""Images at once in evaluation: it changes speed and memory only. Twice as many, and a CPU is a quarter slower."""
 
 SubsetScores = Mapping[str, Mapping[str, Any]]
 """What `scores.score` gives for each subset of a split."""

@@ -83,8 +83,8 @@ def test_the_scores_tell_the_network_from_chance(tiny):
 def test_every_device_has_its_part_of_a_batch(tiny):
     for devices, width in ((1, BATCH_SIZE), (3, BATCH_SIZE + 1), (4, BATCH_SIZE)):
         prepared = prepare(labelled(tiny)[:300], make_mesh(devices))
-        assert prepared.order.shape == (2, width)
-        assert {shard.data.shape for shard in prepared.order.addressable_shards} == {(2, width // devices)}
+        assert prepared.order.shape == (3, width)
+        assert {shard.data.shape for shard in prepared.order.addressable_shards} == {(3, width // devices)}
         assert {shard.data.shape for shard in prepared.examples.images.addressable_shards} == {(300, *IMAGE)}
 
 
@@ -97,15 +97,15 @@ def test_prediction_gives_the_same_logits_on_any_mesh(tiny):
 
 def test_an_order_that_forgets_or_repeats_an_example_is_a_fault(tiny):
     programs, state = programs_and_state(tiny, 1)
-    prepared = prepare(labelled(tiny)[:257], make_mesh(1))
-    with pytest.raises(AssertionError, match="counted 256 of 257 examples"):
+    prepared = prepare(labelled(tiny)[:129], make_mesh(1))
+    with pytest.raises(AssertionError, match="counted 128 of 129 examples"):
         evaluate(programs, state, prepared._replace(order=prepared.order[:1]))
-    with pytest.raises(AssertionError, match="counted 512 of 257 examples"):
+    with pytest.raises(AssertionError, match="counted 256 of 129 examples"):
         evaluate(programs, state, prepared._replace(order=prepared.order[np.array([0, 0])]))
     # As many as there are, and not the same.
     twice = np.asarray(prepared.order).copy()
-    twice[0, 0] = 256
-    with pytest.raises(AssertionError, match="counted 257 of 257 examples, 256 different ones"):
+    twice[0, 0] = 128
+    with pytest.raises(AssertionError, match="counted 129 of 129 examples, 128 different ones"):
         evaluate(programs, state, prepared._replace(order=twice))
 
 

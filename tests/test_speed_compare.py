@@ -119,7 +119,7 @@ def test_growth_is_the_cost_of_a_unit_more(speed, results):
     results["settings"] = {"rounds": 1, "quick": False, "base": base}
     text = speed.tables.growth({**results, "growth": {"epochs": runs}})
     assert "| 4 epochs | 43.0 | 1e+04 | 1.00 | 20.0 | 500 | 1.00 |" in text
-    assert speed.growth.options("epochs", 4, False) == {"epochs": 4, "data__limit": 15_000}
+    assert speed.growth.options("epochs", 4, False) == {"epochs": 4, "data__limit": 15_000, "num_seeds": 1}
     assert speed.growth.options("seeds", 2, True) == {"epochs": 1, "data__limit": 512, "num_seeds": 2}
 
 
