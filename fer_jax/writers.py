@@ -230,8 +230,9 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
         _say_over_seeds(record)
     else:
         _say_states(record)
+    read = f"read {times(record['test_reads'])}" if record["test_reads"] else "never read"
     say(
-        f"The test split was read {times(record['test_reads'])}. Compiling took "
+        f"The test split was {read}. Compiling took "
         f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
         f"Everything is in {workdir}"
     )
@@ -257,8 +258,12 @@ def _say_states(record: Mapping[str, Any]) -> None:
             chosen += " by macro-F1"
         say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
     found = record.get("scores")
-    if found and (by_macro_f1 or has_parts(found["best"]["test"])):
-        states = name_states(record, "test")
+    if not found:
+        return
+    # A protocol that never looks at the test split has scored the watched one only.
+    split = "test" if "test" in found["best"] else record["selected_by"]
+    if by_macro_f1 or has_parts(found["best"][split]):
+        states = name_states(record, split)
         selected = next(iter(states))
-        say(f"\n{format_scores('test', states)}\n")
-        say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
+        say(f"\n{format_scores(split, states)}\n")
+        say(f"{format_classes(split, f'{selected} state, plain', states[selected]['plain'])}\n")
