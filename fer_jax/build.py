@@ -47,7 +47,9 @@ class Options:
       batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
       protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
         did; 'clean' watches a validation split, and reads the test split for the selected and the last state only;
-        'tune' does as 'clean' and never reads the test split: it is for choosing a recipe.
+        'tune' does as 'clean' and never reads the test split: it is for choosing a recipe. 'full' trains on all
+        training images, selects nothing, and reads the test split once, for the last state: it is for a recipe that
+        has been chosen.
       steps_per_call: optimiser steps in one call of the device; 0 is the whole epoch on a GPU or TPU and about two
         seconds of work on a CPU. It changes no number.
       select_by: what chooses the best state on the watched split: 'accuracy', or 'macro_f1' for a set whose classes
@@ -221,6 +223,11 @@ def check_config(config: ml_collections.ConfigDict) -> tuple[models.Network, Sum
     options = build_options(config)
     described = _check_each(config, make_members(options.seed, options.num_seeds, config.vary or {}))
     augment.create(**config.augment)
+    if options.protocol == "full" and config.optim.schedule == "plateau":
+        raise ConfigError(
+            "config.optim.schedule = 'plateau' waits until the watched split gets no better, and under config.protocol "
+            "= 'full' none is watched that was not trained on: choose another schedule or protocol"
+        )
     check_budget(described[1], options.max_params)
     check_policy(**config.checkpoint)
     return described

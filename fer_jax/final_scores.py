@@ -47,7 +47,7 @@ def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], sto
         for place in others:
             found["best"][place] = of_best[place]
     for which, of_members in found.items():
-        if run.options.protocol == "clean":
+        if run.splits.watched_name != "test" and "test" in splits:
             entries = members.unpack(record[which])
             pairs = zip(entries, of_members, strict=True)
             record[which] = members.pack([with_test(entry, scores["test"]["plain"]) for entry, scores in pairs])

@@ -1,8 +1,8 @@
 """Runs a published number again, and says whether what comes out is within what its seeds let one expect.
 
 python -m fer_jax.reproduce --list
-python -m fer_jax.reproduce digits_smoke/no-dropout/last
-python -m fer_jax.reproduce digits_smoke/no-dropout/last --seeds=1
+python -m fer_jax.reproduce digits_smoke/rate-0.001/last
+python -m fer_jax.reproduce digits_smoke/rate-0.001/last --seeds=1
 
 A number's id is <experiment>/<variant>/<what>: the folder's name (its date may be left out), the variant's with '-' for
 each space, and what the number is: last, best, val_last, val_best, last_difference, best_difference, or a score,
@@ -35,7 +35,7 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}_")
-_EXAMPLE = "digits_smoke/no-dropout/last"
+_EXAMPLE = "digits_smoke/rate-0.001/last"
 
 
 def main() -> None:

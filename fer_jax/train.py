@@ -136,7 +136,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             if run.programs.keep:
                 best = run.programs.keep(best, state, np.array(better))
             # A best state that is carried need not be saved at once.
-            is_best = better[0] and not run.members.many
+            is_best = better[0] and run.splits.selects and not run.members.many
             state = _reduce_rate(session, state)
             progress = empty_progress(run)
             # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
@@ -331,3 +331,5 @@ def _say_start(run: Run, folder: Path) -> None:
         )
     if options.protocol == "seed":
         say("Protocol 'seed': the test split is watched each epoch, and 'best' is the best epoch on the test split.")
+    if not splits.selects:
+        say("Protocol 'full': the watched images are trained on too, and choose nothing; the last state counts.")

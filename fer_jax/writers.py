@@ -240,17 +240,18 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
 
 def _say_over_seeds(record: Mapping[str, Any]) -> None:
     by = "macro-F1" if record["select_by"] == "macro_f1" else "accuracy"
-    say(f"{len(record['members'])} members, each selected on the {record['selected_by']} split by its own {by}.")
+    chosen = f"each selected on the {record['selected_by']} split by its own {by}"
+    say(f"{len(record['members'])} members, {chosen if record['selected_by'] else 'nothing selected'}.")
     say(f"\n{format_over_seeds(record['over_seeds'])}\n")
 
 
 def _say_states(record: Mapping[str, Any]) -> None:
     by_macro_f1 = record.get("select_by", "accuracy") == "macro_f1"
-    for name in ("last", "best"):
+    for name in ("last", "best") if record["selected_by"] else ("last",):
         scores = record[name]
         numbers = " - ".join(
             f"{split}_loss: {scores[f'{split}_loss']:.4f} - {split}_accuracy: {_accuracies(scores, split)}"
-            for split in ("val", "test")
+            for split in ("seen", "val", "test")
             if f"{split}_loss" in scores
         )
         chosen = f", chosen on the {record['selected_by']} split" if name == "best" else ""

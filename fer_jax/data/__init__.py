@@ -27,7 +27,9 @@ LOADERS: dict[str, Callable[..., DataSet]] = {
 }
 # Those that need neither files nor a network.
 EMBEDDED = ("digits", "synthetic_faces")
-PROTOCOLS = ("seed", "clean", "tune")
+PROTOCOLS = ("seed", "clean", "tune", "full")
+SEEN = "seen"
+"""Of 'full': the images that are watched though they are trained on, which choose nothing."""
 
 
 class ProtocolSplits(NamedTuple):
@@ -36,7 +38,7 @@ class ProtocolSplits(NamedTuple):
     Attributes:
       train: the examples to train on.
       watched: the examples that are evaluated each epoch and choose the best checkpoint.
-      watched_name: 'test' or 'validation'.
+      watched_name: 'test', 'validation' or, where nothing is selected, 'seen'.
       test: the test examples; the same object as `watched` where that is the test split; None where the protocol
         never looks at them.
     """
@@ -46,8 +48,13 @@ class ProtocolSplits(NamedTuple):
     watched_name: str
     test: Split | None
 
+    @property
+    def selects(self) -> bool:
+        """Whether the watched examples choose the best checkpoint; else the last is what counts."""
+        return self.watched_name != SEEN
+
     def by_name(self) -> dict[str, Split]:
-        """The splits that there are under the protocol: 'train', 'validation' if it watches that, 'test'."""
+        """The splits that there are under the protocol: 'train', what it watches, and 'test'."""
         found = {"train": self.train, self.watched_name: self.watched}
         return found if self.test is None else {**found, "test": self.test}
 
@@ -140,6 +147,8 @@ def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSpl
       protocol: 'seed' trains on all training examples and watches the test split. 'clean' watches the data set's own
         validation split or, where there is none, the last twelfth of the training examples, rounded down, which are
         then not trained on: 55,000/5,000 for MNIST. 'tune' does the same and has no test split.
+        'full' trains on all training examples and watches the last twelfth of these: that tells whether a run is
+        well and whether a checkpoint computes what it did, and chooses nothing.
       limit: keeps the first `limit` examples of each split, after splitting; 0 keeps all.
 
     Raises:
@@ -153,6 +162,9 @@ def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSpl
     test = None if protocol == "tune" else data.splits["test"][:keep]
     if protocol == "seed" and test is not None:
         watched_name, watched = "test", test
+    elif protocol == "full":
+        train = train[:keep]
+        watched_name, watched = SEEN, train[len(train) - max(1, len(train) // 12) :]
     elif "validation" in data.splits:
         watched_name, watched = "validation", data.splits["validation"][:keep]
     else:

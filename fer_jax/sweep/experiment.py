@@ -26,6 +26,12 @@ STATED = ("last", "best")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+=,()%-]*(?<! )")
 
 
+def shown(value: Any) -> str:
+    """A value in an error: one line, cut short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 @dataclass(frozen=True)
 class Variant:
     """One recipe of an experiment.
@@ -54,18 +60,18 @@ class Variant:
         if not (isinstance(self.changes, Mapping) and all(isinstance(key, str) for key in self.changes)):
             raise ConfigError(
                 f"the changes of variant '{self.name}' must be values by key, as in {{'model.dropout': 0.0}}, not "
-                f"{self.changes!r:.60}"
+                f"{shown(self.changes)}"
             )
         if self.config is not None and not isinstance(self.config, ml_collections.ConfigDict):
             raise ConfigError(
-                f"the config of variant '{self.name}' must be an ml_collections.ConfigDict, not {self.config!r:.60}"
+                f"the config of variant '{self.name}' must be an ml_collections.ConfigDict, not {shown(self.config)}"
             )
         if not isinstance(self.stated, Mapping) or not all(
             isinstance(one, int | float) for one in self.stated.values()
         ):
             raise ConfigError(
                 f"stated of variant '{self.name}' must be accuracies in per cent, as in {{'last': 99.2}}, not "
-                f"{self.stated!r:.60}"
+                f"{shown(self.stated)}"
             )
         for key in self.stated:
             if key not in STATED:
@@ -101,18 +107,18 @@ class Experiment:
             hint = "; call it" if callable(self.base) else ""
             raise ConfigError(
                 "base must be an ml_collections.ConfigDict, as get_config() of a config file returns, not "
-                f"{self.base!r:.60}{hint}"
+                f"{shown(self.base)}{hint}"
             )
         # A mapping by name would have lost all but the last of two variants with one name.
         if not isinstance(self.variants, list | tuple) or not all(isinstance(one, Variant) for one in self.variants):
             raise ConfigError(
-                f"variants must be a list of Variant(name, {{key: value}}), not {self.variants!r:.60}: in a dict two "
+                f"variants must be a list of Variant(name, {{key: value}}), not {shown(self.variants)}: in a dict two "
                 "variants with one name would be one"
             )
         if not self.variants:
             raise ConfigError("variants is empty: an experiment has at least one, Variant('base')")
         if not isinstance(self.seeds, int) or isinstance(self.seeds, bool) or self.seeds < 1:
-            raise ConfigError(f"seeds must be a whole number of at least 1, not {self.seeds!r:.60}")
+            raise ConfigError(f"seeds must be a whole number of at least 1, not {shown(self.seeds)}")
         seen: dict[str, Variant] = {}
         for variant in self.variants:
             # File systems and readers may not tell 'A' from 'a', and ids have '-' for each space.

@@ -13,7 +13,7 @@ from fer_jax.build import check_config, default_config, resolve
 from fer_jax.config import flatten
 from fer_jax.errors import ConfigError, UserError, did_you_mean
 from fer_jax.python_file import call_function
-from fer_jax.sweep.experiment import Experiment, Variant
+from fer_jax.sweep.experiment import Experiment, Variant, shown
 
 OF_THE_SWEEP = ("seed", "num_seeds", "vary")
 _NO_NUMBER = (*OF_THE_SWEEP, "steps_per_call", "max_params", "data.fallback")
@@ -127,7 +127,7 @@ def load_grid(file: str) -> Grid:
     if not isinstance(experiment, Experiment):
         hint = "; does it lack its return?" if experiment is None else ""
         raise ConfigError(
-            f"{where}: get_experiment() must return a fer_jax.sweep.Experiment, not {experiment!r:.60}{hint}"
+            f"{where}: get_experiment() must return a fer_jax.sweep.Experiment, not {shown(experiment)}{hint}"
         )
     try:
         return make_grid(Path(file), content, (module.__doc__ or "").strip(), experiment)

@@ -69,6 +69,12 @@ def splits_of(rows: Mapping[str, Mapping[int, Row]]) -> list[str]:
     return [split for split in ("val", "test") if each and all(f"{split}_accuracy" in row["last"] for row in each)]
 
 
+def states_of(rows: Mapping[str, Mapping[int, Row]]) -> dict[str, str]:
+    """`STATES`, less the selected one if no row selected any."""
+    selects = any(row["selected_by"] for of_variant in rows.values() for row in of_variant.values())
+    return {state: words for state, words in STATES.items() if selects or state != "best"}
+
+
 def main_split(splits: Sequence[str]) -> str:
     """The split that a number with no split in its name is on: the test split, unless nobody has looked at it."""
     return "test" if "test" in splits else "val"
@@ -85,7 +91,7 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
       grid: the experiment.
       rows: by variant and seed.
     """
-    splits, baseline = splits_of(rows), grid.experiment.baseline_name
+    splits, baseline, states = splits_of(rows), grid.experiment.baseline_name, states_of(rows)
     found: dict[str, Number] = {}
 
     def add(what: str, variants: tuple[str, ...], path: tuple[str, ...]) -> None:
@@ -96,13 +102,13 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
     for name in rows:
         for split in sorted(splits, reverse=True):
             before = "" if split == main_split(splits) else f"{split}_"
-            for state in STATES:
+            for state in states:
                 add(f"{before}{state}", (name,), (state, f"{split}_accuracy"))
         if name != baseline and baseline in rows:
-            for state in STATES:
+            for state in states:
                 path = (state, f"{main_split(splits)}_accuracy")
                 add(f"{state}_difference", (name, baseline), path)
-        for state, view, subset in scored(rows[name]):
+        for state, view, subset in scored(rows[name]) if splits else []:
             for score in SCORES:
                 add(f"{state}/{view}/{subset}/{score}", (name,), ("scores", state, view, subset, score))
     return found

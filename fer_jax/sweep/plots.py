@@ -8,15 +8,15 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from fer_jax.scores import t_interval
 from fer_jax.sweep.grid import Grid
-from fer_jax.sweep.numbers import INTERVAL, STATES, main_split, make_number, rows_of, splits_of
+from fer_jax.sweep.numbers import INTERVAL, main_split, make_number, rows_of, splits_of, states_of
 from fer_jax.sweep.results import Kept, Row
 
 DPI = 150
 FORMATS = ("png", "svg")
-_WORDS = {"val": "validation", "test": "test"}
+_WORDS = {"val": "validation", "test": "test", "seen": "(on training images)"}
 # Okabe and Ito's colours, which people who confuse red and green can tell apart, with other marks besides.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _STROKES = ("-", "--", "-.", ":")
@@ -48,7 +48,8 @@ def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
     split = main_split(splits_of(rows))
     figure = Figure(figsize=(7, 1.6 + 0.55 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for offset, (state, words), colour, mark in zip((0.16, -0.16), STATES.items(), _COLOURS, "os", strict=False):
+    places = zip((0.16, -0.16), states_of(rows).items(), _COLOURS, "os", strict=False)
+    for offset, (state, words), colour, mark in places:
         for place, name in enumerate(rows):
             number = make_number("", (name,), (state, f"{split}_accuracy"), rows)
             assert number is not None
@@ -68,15 +69,15 @@ def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
         range(len(rows) - 1, -1, -1), [f"{name}\nn = {len(of_variant)}" for name, of_variant in rows.items()]
     )
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(f"{_WORDS[split]} accuracy (%); bars: {INTERVAL}; strokes: each seed", fontsize=9)
+    axes.set_xlabel(f"{_WORDS[split]} accuracy (%)")
     axes.set_title(grid.name)
     axes.grid(axis="x", alpha=0.3)
-    _legend(figure, axes)
+    _legend(figure, axes, f"bars: {INTERVAL}; strokes: each seed")
     return figure
 
 
 def _curves(rows: Mapping[str, Mapping[int, Row]]) -> Figure:
-    """Training loss and watched accuracy by epoch: of each variant the mean over its seeds, and its interval."""
+    """Training loss and watched accuracy by epoch: of each variant the mean over its seeds, and their range."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     curves = [row["curve"] for of_variant in rows.values() for row in of_variant.values()]
@@ -89,11 +90,15 @@ def _curves(rows: Mapping[str, Mapping[int, Row]]) -> Figure:
             key = f"{split}_accuracy"
             _band(right, [np.multiply(100, curve[key]) for curve in curves if key in curve], style, name)
     left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    # The usual labels are formulas, which are not parsed here.
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.set(xlabel="epoch", ylabel=f"{' or '.join(_WORDS[split] for split in watched)} accuracy (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(figure, left)
+    _legend(figure, left, "lines: mean over the seeds; bands: from the lowest seed to the highest")
     return figure
 
 
@@ -105,12 +110,12 @@ def _band(axes: Axes, values: Sequence[Sequence[float]], style: Mapping[str, Any
     mark = "o" if len(by_epoch) == 1 else ""
     axes.plot(epochs, [sum(one) / len(one) for one in by_epoch], label=label, marker=mark, **style)
     if len(values) > 1:
-        intervals = [t_interval(one) for one in by_epoch]
-        # Seeds of a first epoch may differ by so much that the interval leaves what the axis can show.
-        low = [max(mean - half, min(one)) for (mean, half), one in zip(intervals, by_epoch, strict=True)]
-        high = [min(mean + half, max(one)) for (mean, half), one in zip(intervals, by_epoch, strict=True)]
+        low, high = list(map(min, by_epoch)), list(map(max, by_epoch))
         axes.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+def _legend(figure: Figure, axes: Axes, title: str) -> None:
+    handles = axes.get_legend_handles_labels()
+    figure.legend(
+        *handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9, title=title, title_fontsize=9
+    )

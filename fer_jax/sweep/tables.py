@@ -4,7 +4,18 @@ from collections.abc import Mapping
 
 from fer_jax.score_table import NAMES
 from fer_jax.sweep.grid import Grid
-from fer_jax.sweep.numbers import INTERVAL, SCORES, STATES, Number, main_split, numbers, rows_of, scored, splits_of
+from fer_jax.sweep.numbers import (
+    INTERVAL,
+    SCORES,
+    STATES,
+    Number,
+    main_split,
+    numbers,
+    rows_of,
+    scored,
+    splits_of,
+    states_of,
+)
 from fer_jax.sweep.results import Kept, Row
 from fer_jax.sweep.table import Percent, Table, Value
 
@@ -24,13 +35,13 @@ def make_tables(grid: Grid, kept: Kept) -> dict[str, Table]:
 
 def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[str, Number]) -> Table:
     """A row for each variant: accuracies, differences to the baseline, parameters, seconds."""
-    splits, baseline = splits_of(rows), grid.experiment.baseline_name
+    splits, baseline, states = splits_of(rows), grid.experiment.baseline_name, states_of(rows)
     main = main_split(splits)
     columns: list[tuple[str, str]] = []
     for split in splits:
         before = "" if split == main else f"{split}_"
-        columns += [(f"{before}{state}", f"{_SPLITS[split]}, {words}") for state, words in STATES.items()]
-    differences = [(f"{state}_difference", f"Δ {_SPLITS[main]}, {words}") for state, words in STATES.items()]
+        columns += [(f"{before}{state}", f"{_SPLITS[split]}, {words}") for state, words in states.items()]
+    differences = [(f"{state}_difference", f"Δ {_SPLITS[main]}, {words}") for state, words in states.items()]
     compared = any(name != baseline for name in rows)
     columns += differences if compared and splits else []
     stated = [state for state in STATES if any(state in one.variant.stated for one in grid.recipes.values())]
@@ -63,8 +74,11 @@ def _percent(number: Number, difference: bool = False) -> Percent:
 def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) -> list[str]:
     each = [row for of_variant in rows.values() for row in of_variant.values()]
     notes = [f"Accuracy in per cent; ±: {INTERVAL}."]
-    ways = sorted({(row["selected_by"], row.get("select_by", "accuracy")) for row in each})
+    ways = sorted({(row["selected_by"] or "", row.get("select_by", "accuracy")) for row in each})
     for split, by in ways:
+        if not split:
+            notes.append("Trained on all training images; no epoch was selected.")
+            continue
         measure = {"accuracy": "accuracy", "macro_f1": "macro-F1"}[by]
         flatters = "; that flatters its test accuracy, which estimates nothing" if split == "test" else ""
         notes.append(f"Epochs are selected by {measure} on the {split} split{flatters}.")
@@ -87,14 +101,20 @@ def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) ->
 
 def _seeds(rows: Mapping[str, Mapping[int, Row]]) -> Table:
     """A row for each cell."""
-    splits = splits_of(rows)
-    titles = ["variant", "seed", *(f"{_SPLITS[split]}, {words}" for split in splits for words in STATES.values())]
+    splits, states = splits_of(rows), states_of(rows)
+    selected = ["epoch selected"] if "best" in states else []
+    titles = ["variant", "seed", *(f"{_SPLITS[split]}, {words}" for split in splits for words in states.values())]
     table: list[list[Value]] = []
     for name, of_variant in rows.items():
         for seed, row in of_variant.items():
-            scores = [Percent(row[state][f"{split}_accuracy"]) for split in splits for state in STATES]
-            table.append([name, str(seed), *scores, row["best"]["epoch"]])
-    return Table("seeds", [*titles, "epoch selected"], table, ["Accuracy in per cent, each seed."])
+            scores = [Percent(row[state][f"{split}_accuracy"]) for split in splits for state in states]
+            table.append([name, str(seed), *scores, *(row["best"]["epoch"] for _ in selected)])
+    return Table(
+        "seeds",
+        [*titles, *selected],
+        table,
+        ["Accuracy in per cent, each seed."],
+    )
 
 
 def _scores(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[str, Number]) -> Table:

@@ -58,7 +58,10 @@ def _readme(grid: Grid, tables: str, plots: dict[str, bytes]) -> str | None:
     except FileNotFoundError:
         pictures = "\n".join(f"![{name.removesuffix('.png')}]({name})" for name in plots if name.endswith(".png"))
         question = grid.question or grid.name
-        command = f"    python -m fer_jax.sweep --experiment={grid.file}"
+        command = (
+            f"    python -m fer_jax.sweep --experiment={grid.file}\n"
+            f"    python -m fer_jax.reproduce --list    # what 'python -m fer_jax.reproduce ID' runs again"
+        )
         return "\n\n".join([f"# {grid.name}", question, command, block, *([pictures] if pictures else [])]) + "\n"
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
