@@ -12,6 +12,7 @@ from sweep_files import FakeTraining, write_experiment
 from fer_jax import reproduce
 from fer_jax.sweep import __main__ as sweep_command
 from fer_jax.sweep import run as sweep_run
+from fer_jax.sweep import write
 from fer_jax.sweep.results import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ def command(monkeypatch, capsys, tmp_path, tiny):
 def training(monkeypatch):
     fake = FakeTraining()
     monkeypatch.setattr(sweep_run, "train", fake)
+    monkeypatch.setattr(write, "_plots", lambda grid, kept: {})
     return fake
 
 
@@ -58,6 +60,15 @@ def test_every_number_has_an_id(command, experiments):
         *(f"dropout/more/{what}" for what in ("last", "best", "last_difference", "best_difference")),
     ]
     assert lines[0].endswith("  50.50 ± 6.35 (n = 2)") and lines[4].endswith("  +11.00 ± 12.71 (n = 2)")
+
+
+def test_a_score_has_an_id_too(command, tmp_path, training):
+    training.views = ["plain", "flip"]
+    file = write_experiment(tmp_path / "experiments" / "dropout")
+    assert command(f"--experiment={file}", f"--workdir={tmp_path / 'runs'}", module=sweep_command).code == 0
+    words = (f"--experiments={tmp_path / 'experiments'}", f"--workdir={tmp_path / 'again'}")
+    result = command("dropout/more/best/flip/official/macro_f1", *words)
+    assert result.code == 0 and "stated:  59.50 ± 19.06" in result.out and "now:     59.50" in result.out
 
 
 @pytest.mark.parametrize("claim", ["dropout/more/last", "2026-01-02_dropout/more/last"])

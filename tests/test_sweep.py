@@ -14,7 +14,7 @@ from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
 from fer_jax.build import default_config
 from fer_jax.errors import ConfigError, Interrupted
-from fer_jax.sweep import Experiment, Variant
+from fer_jax.sweep import Experiment, Variant, write
 from fer_jax.sweep import __main__ as command_line
 from fer_jax.sweep import run as sweep_run
 from fer_jax.sweep.grid import digest, load_grid, make_grid
@@ -38,10 +38,15 @@ def command(monkeypatch, capsys, tmp_path, tiny):
     return call
 
 
+DRAW = write._plots
+
+
 @pytest.fixture
 def training(monkeypatch):
+    """Takes the place of training, and leaves out the plots, which take more time than all else."""
     fake = FakeTraining()
     monkeypatch.setattr(sweep_run, "train", fake)
+    monkeypatch.setattr(write, "_plots", lambda grid, kept: {})
     return fake
 
 
@@ -132,7 +137,8 @@ def test_a_stand_in_is_refused_before_anything_is_trained(command, tmp_path, tra
     assert not training.configs
 
 
-def test_a_sweep_leaves_rows_tables_and_plots(command, words, training, tmp_path):
+def test_a_sweep_leaves_rows_tables_and_plots(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_plots", DRAW)
     result = command(*words)
     assert result.code == 0 and not result.err
     assert [(row["variant"], row["seed"], row["last"]["test_accuracy"]) for row in rows(tmp_path)] == [
@@ -176,6 +182,17 @@ def test_the_table_has_means_intervals_and_paired_differences(command, words, tr
     assert r"$61.50 \pm 19.06$" in command(*words, "--format=latex").out
     seeds = command(*words, "--table=seeds").out
     assert "| more | 1 | 63.00 | 63.00 | 2 |" in seeds
+
+
+def test_several_ways_of_scoring_have_a_table_of_their_own(command, words, training):
+    training.views = ["plain", "flip"]
+    assert command(*words).code == 0
+    lines = command(*words, "--table=scores").out.splitlines()
+    assert lines[0].startswith(
+        "| variant | state | view | images | images, n | accuracy | macro-F1 | balanced accuracy |"
+    )
+    assert len(lines) == 2 + 2 * 2 * 2 + 2
+    assert lines[3].startswith("| plain | selected epoch | flip | official | 360 | 49.50 ± 6.35 | 48.50 ± 6.35 |")
 
 
 @pytest.mark.parametrize(
@@ -320,6 +337,7 @@ def test_a_readme_keeps_what_a_person_wrote(command, words, training, tmp_path):
 
 
 def test_without_matplotlib_there_are_tables_and_a_sentence(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_plots", DRAW)
     monkeypatch.delitem(sys.modules, "fer_jax.sweep.plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = command(*words)

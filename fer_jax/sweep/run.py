@@ -57,21 +57,12 @@ def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[str, st
 
 def jobs_of(grid: Grid, pending: Iterable[Cell], folder: Path, at_once: int) -> list[Job]:
     """The jobs for cells that are to be trained, `at_once` (0: `usual_at_once`) cells in each at most."""
-
-    def started(name: str) -> bool:
-        return (folder / name).is_dir()
-
-    jobs = make_jobs(grid, pending, at_once or usual_at_once(), started)
-    cells = set(pending)
-    return [
-        one
-        for job in jobs
-        for one in (
-            alone(grid, [cell for cell in job.cells if cell in cells])
-            if (folder / job.name / FAILED).exists()
-            else [job]
-        )
-    ]
+    wanted = set(pending)
+    jobs: list[Job] = []
+    for job in make_jobs(grid, wanted, at_once or usual_at_once(), lambda name: (folder / name).is_dir()):
+        failed = (folder / job.name / FAILED).exists()
+        jobs += alone(grid, [cell for cell in job.cells if cell in wanted]) if failed else [job]
+    return jobs
 
 
 def run_jobs(
