@@ -72,7 +72,7 @@ def train(
       name: of the run.
       data_dir: where the data sets are, and nowhere else; '' looks in all the usual places.
       profile: write a `jax.profiler` trace of one call to `<workdir>/profile`.
-      epoch_ended: told each epoch that has ended, counted from 1, when what it scored has been saved.
+      epoch_ended: told each epoch that has ended, counted from 1, when what it scored has been written.
 
     Returns:
       What stands in run.json at the end.

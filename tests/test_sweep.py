@@ -410,14 +410,14 @@ def test_a_run_is_a_full_product_of_what_varies():
 
 def test_who_is_trained_with_whom_does_not_depend_on_a_kill():
     grid = make(rates(0.1, 0.2, 0.3), seeds=3)
-    whole = make_jobs(grid, grid.cells(), 4, lambda name: False)
+    whole = make_jobs(grid, grid.cells(), 2, lambda name: False)
     for done in range(len(whole)):
         left = [cell for job in whole[done:] for cell in job.cells]
-        assert make_jobs(grid, left, 4, lambda name: False) == whole[done:]
+        assert make_jobs(grid, left, 2, lambda name: False) == whole[done:]
     # A job that was begun is taken up whole, though one of its rows was kept and the others were torn.
     half = [cell for cell in grid.cells() if cell != whole[0].cells[0]]
-    assert make_jobs(grid, half, 4, lambda name: name == whole[0].name)[0] == whole[0]
-    assert make_jobs(grid, half, 4, lambda name: False)[0].cells == whole[0].cells[1:]
+    assert make_jobs(grid, half, 2, lambda name: name == whole[0].name)[0] == whole[0]
+    assert make_jobs(grid, half, 2, lambda name: False)[0].cells == whole[0].cells[1:]
 
 
 def test_a_digest_tells_what_changes_a_number_and_nothing_else():
