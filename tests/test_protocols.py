@@ -61,7 +61,7 @@ def test_a_full_run_ends_with_its_last_state_and_one_look(tiny_config, tmp_path,
 
 
 def test_a_full_run_that_was_killed_ends_like_one_that_was_not(tiny_config, tmp_path, kill):
-    tiny_config.protocol = "full"
+    tiny_config.update(protocol="full", steps_per_call=1)
     record = train.train(tiny_config, workdir=str(tmp_path / "straight"))
     kill((1, 2), lambda: train.train(tiny_config, workdir=str(tmp_path / "killed")))
     again = train.train(tiny_config, workdir=str(tmp_path / "killed"))

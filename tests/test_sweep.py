@@ -455,14 +455,14 @@ def test_a_base_that_varies_is_refused():
 
 def test_the_three_forms_of_a_table():
     table = Table(
-        "t", ["name", "a_b"], [["x|y", Percent(0.5, 0.1, "so")], ["50 %", Percent(0.25)], ["n", None]], ["Why."]
+        "t", ["Δ name", "a_b"], [["x|y", Percent(0.5, 0.1, "so")], ["50 %", Percent(0.25)], ["n", None]], ["Why."]
     )
     assert markdown(table) == (
-        "| name | a_b |\n|---|---|\n| x\\|y | 50.00 ± 10.00, so |\n| 50 % | 25.00 |\n| n |  |\n\nWhy.\n"
+        "| Δ name | a_b |\n|---|---|\n| x\\|y | 50.00 ± 10.00, so |\n| 50 % | 25.00 |\n| n |  |\n\nWhy.\n"
     )
-    assert comma_separated(table) == ('name,a_b,"a_b, half-width","a_b, note"\nx|y,50.0,10.0,so\n50 %,25.0,,\nn,,,\n')
+    assert comma_separated(table) == ('Δ name,a_b,"a_b, half-width","a_b, note"\nx|y,50.0,10.0,so\n50 %,25.0,,\nn,,,\n')
     assert latex(table).splitlines() == [
-        *("% Why.", r"\begin{tabular}{lr}", r"\toprule", r"name & a\_b \\", r"\midrule"),
+        *("% Why.", r"\begin{tabular}{lr}", r"\toprule", r"$\Delta$ name & a\_b \\", r"\midrule"),
         *(r"x|y & $50.00 \pm 10.00$, so \\", r"50 \% & $25.00$ \\", r"n &  \\", r"\bottomrule", r"\end{tabular}"),
     ]
 

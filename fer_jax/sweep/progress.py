@@ -37,8 +37,12 @@ class Progress:
         self._cells, self._kept = cells, kept
         self._left = sum(map(self._work, jobs))
         self._done_here = 0.0
+        # Of epochs that began in this process, after the first of their job, which waits for the compiler.
+        self._steady_s, self._steady_work = 0.0, 0.0
+        self._begun, self._to_begin = 0, len(jobs)
         self._began = self._told = time.perf_counter()
         self._job: Job | None = None
+        self._mark: float | None = None
         self._bar = tqdm(
             total=100,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
@@ -52,7 +56,8 @@ class Progress:
 
     def begin(self, job: Job, log: Any) -> None:
         """A job begins; its training is told in `log`."""
-        self._job, self._epoch = job, 0
+        self._job, self._epoch, self._mark = job, 0, None
+        self._begun, self._to_begin = self._begun + 1, self._to_begin - 1
         self._say(f"[{self._kept}/{self._cells}] training {job} (log: {log})")
 
     def epoch(self, epoch: int) -> None:
@@ -61,6 +66,11 @@ class Progress:
         one = self._work(self._job) / self._job.config.epochs
         self._left -= one * (epoch - self._epoch)
         self._done_here += one
+        now = time.perf_counter()
+        if self._mark is not None:
+            self._steady_s += now - self._mark
+            self._steady_work += one
+        self._mark = now
         self._epoch = epoch
         text = f"epoch {epoch}/{self._job.config.epochs}, {self.left()} left of the whole grid"
         self._bar.n = round(100 * (1 - self._left / self._whole))
@@ -88,14 +98,21 @@ class Progress:
     def failed(self, job: Job, sentence: str, again: bool) -> None:
         """The job came to nothing; `again` if its cells are trained again, one by one."""
         work = self._work(job)
+        self._to_begin += len(job.cells) if again else 0
         self._left += work * self._epoch / job.config.epochs if again else -work * (1 - self._epoch / job.config.epochs)
         self._say(f"    {'failed together, so one by one' if again else 'FAILED'}: {job}: {sentence}")
 
     def left(self) -> str:
-        """The time that is left, as the work of this process so far lets it expect."""
-        if not self._done_here:
-            return "?"
-        return format_seconds(self._elapsed() * max(self._left, 0.0) / self._done_here)
+        """The time that is left, as the work of this process so far lets it expect.
+
+        The pace is that of steady epochs; what a run takes besides, compiling most of all, it takes once.
+        """
+        if not self._steady_work:
+            # All runs are of one epoch, or the first has only begun.
+            return format_seconds(self._elapsed() * self._left / self._done_here) if self._begun > 1 else "?"
+        pace = self._steady_s / self._steady_work
+        besides = max(0.0, self._elapsed() - pace * self._done_here) / self._begun
+        return format_seconds(pace * max(self._left, 0.0) + besides * self._to_begin)
 
     def close(self) -> None:
         """Takes the bar away."""
