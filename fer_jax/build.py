@@ -46,7 +46,10 @@ class Options:
       epochs: passes over the training split.
       batch_size: examples in a step, on all devices together; the last step of an epoch takes what is left.
       protocol: 'seed' trains on all training images and watches the test split each epoch, as the seed documents
-        did; 'clean' watches a validation split, and reads the test split for the selected and the last state only.
+        did; 'clean' watches a validation split, and reads the test split for the selected and the last state only;
+        'tune' does as 'clean' and never reads the test split: it is for choosing a recipe. 'full' trains on all
+        training images, selects nothing, and reads the test split once, for the last state: it is for a recipe that
+        has been chosen.
       steps_per_call: optimiser steps in one call of the device; 0 is the whole epoch on a GPU or TPU and about two
         seconds of work on a CPU. It changes no number.
       select_by: what chooses the best state on the watched split: 'accuracy', or 'macro_f1' for a set whose classes
@@ -211,6 +214,25 @@ def build_model(config: ml_collections.ConfigDict) -> tuple[models.Network, Summ
     return model, describe(model, model.image_shape)
 
 
+def check_config(config: ml_collections.ConfigDict) -> tuple[models.Network, Summary]:
+    """Checks all of a resolved config that can be checked without its data; the network and its summary.
+
+    Raises:
+      ConfigError: a value out of its range.
+    """
+    options = build_options(config)
+    described = _check_each(config, make_members(options.seed, options.num_seeds, config.vary or {}))
+    augment.create(**config.augment)
+    if options.protocol == "full" and config.optim.schedule == "plateau":
+        raise ConfigError(
+            "config.optim.schedule = 'plateau' waits until the watched split gets no better, and under config.protocol "
+            "= 'full' none is watched that was not trained on: choose another schedule or protocol"
+        )
+    check_budget(described[1], options.max_params)
+    check_policy(**config.checkpoint)
+    return described
+
+
 def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     """Everything a resolved config names; reads the data, compiles nothing.
 
@@ -218,13 +240,11 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
       ConfigError: a value out of its range.
       DataError: the data set cannot be had.
     """
+    # What is wrong with the config should not wait for a download.
+    model, summary = check_config(config)
     options = build_options(config)
     members = make_members(options.seed, options.num_seeds, config.vary or {})
-    # What is wrong with the config should not wait for a download.
-    model, summary = _check_each(config, members)
     changes = augment.create(**config.augment)
-    check_budget(summary, options.max_params)
-    check_policy(**config.checkpoint)
     first = _of_member(config, members.each[0].values)
     dataset = data.load(**config.data, image_shape=model.image_shape, data_dir=data_dir)
     _check_fits(config, model, dataset)

@@ -155,6 +155,9 @@ def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
 def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
     """The accuracies of all members, as means over their seeds."""
     by = record["selected_by"]
+    selected = f"Each network's epoch was selected on the {by} split, "
+    if by is None:
+        selected = "No epoch was selected: each network's last state counts."
     watched = (
         "so a selected epoch's score on the test split is the best of many looks at the same images: it flatters, and "
         "is no estimate of how the network does on new ones."
@@ -165,7 +168,7 @@ def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
         f"{len(record['members'])} networks were trained at once, from different seeds or with different values of "
         f"what varies. The test split was read {record['test_reads']:,} times up to the end of the run (each "
         "evaluation of one network on it counts); `run.json` keeps the count, and every score of each network.",
-        f"Each network's epoch was selected on the {by} split, {watched}",
+        selected if by is None else selected + watched,
         f"```\n{format_over_seeds(record['over_seeds'])}\n```",
         "An interval over seeds tells how much the mean of other seeds would differ, and not how few images were "
         "counted. A probability from such a network says how sure it is of its label, and nothing about how strong a "

@@ -38,7 +38,8 @@ def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
     """Parses the flags of a command and those of absl.
 
     Args:
-      values: the command's flags; the flag of a config file, if there is one, is called `flag_errors.CONFIG`.
+      values: the command's flags; the flag of a config file, if there is one, is called `flag_errors.CONFIG`, and one
+        whose value may stand without the flag is called `flag_errors.WORD`.
       argv: the command and its words.
 
     Returns:
@@ -51,6 +52,8 @@ def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
         print(_help(values, full=bool(_HELPFULL & set(argv))))
         sys.exit(0)
     values.append_flag_values(flags.FLAGS)
+
+    argv = flag_errors.name_word(values, argv)
 
     def parse_all() -> None:
         if flag_errors.CONFIG in values:

@@ -74,17 +74,18 @@ def _has_type(value: Any, expected: Any) -> bool:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The dotted keys in which two nested configs differ, sorted."""
-    flat_old, flat_new = dict(_flatten(old)), dict(_flatten(new))
+    flat_old, flat_new = dict(flatten(old)), dict(flatten(new))
     absent = object()
     return sorted(
         key for key in flat_old.keys() | flat_new.keys() if flat_old.get(key, absent) != flat_new.get(key, absent)
     )
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """The values of a nested config by their dotted keys; a tuple as a list."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, list(value) if isinstance(value, tuple) else value
 

@@ -23,8 +23,8 @@ def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], sto
 
     With several members `record['scores'][which]` is a list with an entry for each.
 
-    Under the clean protocol this is the one look at the test split. A state's look counts as one read: its views and
-    subsets are scored together, and nothing is chosen by them.
+    Under the clean protocol this is the one look at the test split; under 'tune' there is none. A state's look counts
+    as one read: its views and subsets are scored together, and nothing is chosen by them.
 
     Args:
       run: whose training has ended.
@@ -35,8 +35,8 @@ def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], sto
     Raises:
       CheckpointError: a state does not compute what it did when it was saved.
     """
-    members, watched = run.members, run.splits.watched_name
-    splits = {name: prepare_split(run, name) for name in dict.fromkeys((watched, "test"))}
+    members = run.members
+    splits = {name: prepare_split(run, name) for name in run.splits.by_name() if name != "train"}
     last, best = members.unpack(record["last"]), members.unpack(record["best"])
     found = {"last": _scores_of(run, checkpoints, record, "last", splits, len(members), stop_if_asked)}
     # A member whose last state is its best has been scored.
@@ -47,7 +47,7 @@ def score_states(run: Run, checkpoints: Checkpoints, record: dict[str, Any], sto
         for place in others:
             found["best"][place] = of_best[place]
     for which, of_members in found.items():
-        if run.options.protocol == "clean":
+        if run.splits.watched_name != "test" and "test" in splits:
             entries = members.unpack(record[which])
             pairs = zip(entries, of_members, strict=True)
             record[which] = members.pack([with_test(entry, scores["test"]["plain"]) for entry, scores in pairs])

@@ -5,22 +5,22 @@ only where the config is first used.
 """
 
 import difflib
-import inspect
+import itertools
 import re
-import traceback
 from collections.abc import Sequence
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from typing import Any
 
 import ml_collections
 from absl import flags
 
-from fer_jax.errors import ConfigError, UserError, did_you_mean
+from fer_jax.errors import ConfigError, did_you_mean
+from fer_jax.python_file import call_function
 
 CONFIG = "config"
 """The flag that names a config file; --config.KEY=VALUE sets one of its keys."""
+
+WORD = "claim"
+"""The flag whose value may stand for itself, as a word that is no flag."""
 
 _OF_CONFIG = re.compile(rf"--?(no)?{CONFIG}(\.[^=]*)?(=.*)?", re.DOTALL)
 _NOUNS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -47,6 +47,19 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
     except (flags.Error, KeyError, TypeError, ValueError) as error:
         missing = re.fullmatch(r"Missing value for flag (\S+)", str(error))
         raise ConfigError(f"{missing[1]} lacks its value: {missing[1]}=VALUE" if missing else _line(error)) from error
+
+
+def name_word(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """The words of a command, with '--WORD=' before the first that is no flag and no flag's value, if it has that."""
+    words = list(argv)
+    if WORD in values:
+        for place, (before, word) in enumerate(itertools.pairwise(words), start=1):
+            name = before.lstrip("-")
+            is_value = before.startswith("-") and name in values and not values[name].boolean
+            if not word.startswith("-") and not is_value:
+                words[place] = f"--{WORD}={word}"
+                break
+    return words
 
 
 def _sort(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -164,63 +177,12 @@ def load_config(argument: str) -> ml_collections.ConfigDict:
     """
     file, *arguments = argument.split(":", 1)
     where = f"--{CONFIG}={file}"
-    if not file:
-        raise ConfigError(f"{where} names no file: --{CONFIG}=FILE")
-    if not Path(file).exists():
-        raise ConfigError(f"{where}: there is no such file")
-    if not Path(file).is_file():
-        raise ConfigError(f"{where} is a folder, not a config file")
-    loader = SourceFileLoader(f"{CONFIG}_file", file)
-    module = module_from_spec(spec_from_loader(loader.name, loader))  # type: ignore[arg-type]
-    try:
-        loader.exec_module(module)
-        get_config = getattr(module, "get_config", None)
-        if not callable(get_config):
-            raise ConfigError(f"{where} defines no function get_config()")
-        _check_call(where, get_config, arguments)
-        config = get_config(*arguments)
-    except ConfigError as error:
-        raise error if where in str(error) else ConfigError(f"{where}{_place(file, error)}: {error}") from error
-    except UserError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{where}{_place(file, error)}: {_what(error)}") from error
+    hint = f"write {where}:ARGUMENT"
+    _, config = call_function(CONFIG, file, "get_config", kind="a config file", hint=hint, arguments=arguments)
     if not isinstance(config, ml_collections.ConfigDict):
         hint = "; does it lack its return?" if config is None else ""
         raise ConfigError(f"{where}: get_config() must return an ml_collections.ConfigDict, not {config!r:.60}{hint}")
     return config.lock()
-
-
-def _check_call(where: str, get_config: Any, arguments: Sequence[str]) -> None:
-    try:
-        inspect.signature(get_config).bind(*arguments)
-    except TypeError:
-        if arguments:
-            raise ConfigError(f"{where}: its get_config() takes no argument; leave out ':{arguments[0]}'") from None
-        raise ConfigError(f"{where}: its get_config() needs an argument; write {where}:ARGUMENT") from None
-
-
-def _place(file: str, error: Exception) -> str:
-    """', line N' in the config file, or in the file it imports if the error is one of syntax there."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        other = "" if error.filename in (None, file) else f", which imports {error.filename}"
-        return f"{other}, line {error.lineno}"
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f", line {lines[-1].lineno} ({lines[-1].line})" if lines else ""
-
-
-def _what(error: BaseException) -> str:
-    """What a config file did wrong; for a misspelt key the nearest one."""
-    while error.args and isinstance(error.args[0], BaseException):
-        error = error.args[0]  # ml_collections wraps a KeyError in an AttributeError.
-    text = " ".join(str(error.args[0]).split()) if error.args else ""
-    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
-    unknown = re.match(r'Key "(\w+)" does not exist and cannot be added', text)
-    if near:
-        return f"no key '{near[2]}'; did you mean '{near[1]}'?"
-    if unknown:
-        return f"no key '{unknown[1]}': a config has the keys that default_config() gives it"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _line(error: BaseException) -> str:

@@ -1,7 +1,9 @@
 """The machine that this process runs on."""
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -22,3 +24,23 @@ def processor() -> str:
     fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     return " ".join(fields[key] for key in wanted if key in fields) or platform.processor()
+
+
+@contextlib.contextmanager
+def file_lock(path: Path) -> Iterator[bool]:
+    """While entered, whether this process holds the lock of a file, which ends with the process, however that ends.
+
+    Where the system has no such locks, everybody holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

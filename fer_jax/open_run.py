@@ -17,7 +17,7 @@ from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
 from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
 from fer_jax.writers import say_stand_in
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "seen")
 
 
 class Opened(NamedTuple):

@@ -62,12 +62,18 @@ def now() -> str:
 def environment() -> dict[str, Any]:
     """The command, the code's commit, versions and machine of this process."""
     return {
-        "command": ["python", "-m", "fer_jax.main", *sys.argv[1:]],
+        "command": ["python", "-m", _module(), *sys.argv[1:]],
         "git": _git(),
         "versions": {"python": platform.python_version(), **_versions()},
         "devices": [device.device_kind for device in jax.devices()],
         "machine": layout(),
     }
+
+
+def _module() -> str:
+    """The command that this process is, as `python -m` takes it."""
+    name = getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", "")
+    return name.removesuffix(".__main__") if name.startswith("fer_jax.") else "fer_jax.main"
 
 
 def layout() -> dict[str, Any]:

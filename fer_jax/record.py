@@ -62,7 +62,7 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
         "params": {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable},
         **({"members": each} if run.members.many else {}),
         "protocol": run.options.protocol,
-        "selected_by": run.splits.watched_name,
+        "selected_by": run.splits.watched_name if run.splits.selects else None,
         "select_by": run.options.select_by,
         "test_reads": earlier.get("test_reads", 0),
         "seconds_compiling": earlier.get("seconds_compiling", 0.0),
@@ -88,17 +88,23 @@ def with_test(entry: Mapping[str, Any], subsets: Mapping[str, Mapping[str, Any]]
 
 
 def prefix(run: Run) -> str:
-    """What the watched split's numbers begin with: 'val' or 'test'."""
-    return {"validation": "val", "test": "test"}[run.splits.watched_name]
+    """What the watched split's numbers begin with: 'val', 'test' or 'seen'."""
+    return {"validation": "val"}.get(run.splits.watched_name, run.splits.watched_name)
 
 
 def note_scores(record: dict[str, Any], run: Run, epoch: int, scores: Sequence[Scores]) -> list[bool]:
-    """Writes the members' scores of an epoch into the record; which are the best so far (the earlier among equals)."""
+    """Writes the members' scores of an epoch into the record; which are the best so far (the earlier among equals).
+
+    Where nothing is selected the last counts as the best.
+    """
     step = (epoch + 1) * run.steps_per_epoch
     chosen_by = f"{prefix(run)}_{run.options.select_by}"
     last = [{"epoch": epoch + 1, "step": step, **_named(run, one)} for one in scores]
     best = run.members.unpack(record["best"])
-    better = [old is None or new[chosen_by] > old[chosen_by] for new, old in zip(last, best, strict=True)]
+    better = [
+        old is None or not run.splits.selects or new[chosen_by] > old[chosen_by]
+        for new, old in zip(last, best, strict=True)
+    ]
     best = [new if is_best else old for new, old, is_best in zip(last, best, better, strict=True)]
     record.update(epoch=epoch + 1, step=step, last=run.members.pack(last), best=run.members.pack(best))
     return better

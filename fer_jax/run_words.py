@@ -47,7 +47,7 @@ def selection(record: Mapping[str, Any], split: str, step: int) -> str:
     """What chose the checkpoint of a step, and what that makes of its score on `split`."""
     best, by = record["best"], record["selected_by"]
     measure = {"accuracy": "accuracy", "macro_f1": "macro-F1"}[record.get("select_by", "accuracy")]
-    if best is None or best["step"] != step:
+    if best is None or best["step"] != step or by is None:
         return "No score selected this checkpoint."
     sentence = f"This checkpoint was selected: of all epochs so far it has the highest {measure} on the {by} split."
     if by == split:

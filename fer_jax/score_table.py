@@ -19,7 +19,7 @@ def name_states(record: Mapping[str, Any], split: str) -> dict[str, Views]:
     """The full scores of a run's two states on a split, the selected one first, or the one that is both."""
     best, last = (record["scores"][which][split] for which in ("best", "last"))
     if record["best"]["step"] == record["last"]["step"]:
-        return {"last and selected": best}
+        return {"last and selected" if record["selected_by"] else "last": best}
     return {"selected": best, "last": last}
 
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,13 +42,17 @@ from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
 
 
 class Session(NamedTuple):
-    """What stays from the first epoch to the last; `record`, what stands in run.json, is kept up to date."""
+    """What stays from the first epoch to the last; `record`, what stands in run.json, is kept up to date.
+
+    `epoch_ended` is told each epoch that has ended, counted from 1.
+    """
 
     run: Run
     folder: Path
     checkpoints: Checkpoints
     signals: StopSignals
     record: dict[str, Any]
+    epoch_ended: Callable[[int], None]
 
 
 def train(
@@ -58,6 +62,7 @@ def train(
     name: str = "run",
     data_dir: str = "",
     profile: bool = False,
+    epoch_ended: Callable[[int], None] = lambda epoch: None,
 ) -> dict[str, Any]:
     """Trains the run of a config to its end, going on where an earlier process stopped.
 
@@ -67,6 +72,7 @@ def train(
       name: of the run.
       data_dir: where the data sets are, and nowhere else; '' looks in all the usual places.
       profile: write a `jax.profiler` trace of one call to `<workdir>/profile`.
+      epoch_ended: told each epoch that has ended, counted from 1, when what it scored has been written.
 
     Returns:
       What stands in run.json at the end.
@@ -91,7 +97,7 @@ def train(
         record = begin_record(run, record)
         provenance.write_json(folder / provenance.FILE, record)
         with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
-            session = Session(run, folder, checkpoints, signals, record)
+            session = Session(run, folder, checkpoints, signals, record, epoch_ended)
             _train(session, stated, profile)
             score_states(run, checkpoints, record, lambda: _stop_if_asked(session, record["step"]))
         if run.members.many:
@@ -106,7 +112,7 @@ def train(
 
 def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     """Restores or begins, and trains the epochs that are left."""
-    run, folder, checkpoints, _, record = session
+    run, folder, checkpoints, _, record, _ = session
     examples, watched = on_device(run.splits.train, run.mesh, run.shares), prepare_split(run, run.splits.watched_name)
     arrays = _restore_or_begin(session, watched)
     state, progress, best = arrays["state"], arrays["progress"], arrays.get("best")
@@ -130,7 +136,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             if run.programs.keep:
                 best = run.programs.keep(best, state, np.array(better))
             # A best state that is carried need not be saved at once.
-            is_best = better[0] and not run.members.many
+            is_best = better[0] and run.splits.selects and not run.members.many
             state = _reduce_rate(session, state)
             progress = empty_progress(run)
             # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
@@ -141,6 +147,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
                 _save(session, state, progress, best, scores, is_best)
             provenance.write_json(folder / provenance.FILE, record)
             console.epoch(line, prefix(run), time.perf_counter() - began)
+            session.epoch_ended(epoch + 1)
             if not ends:
                 _stop_if_asked(session, steps_taken(state))
 
@@ -157,7 +164,7 @@ def _train_epoch(
     trace: Path | None,
 ) -> tuple[TrainState, Progress]:
     """Trains an epoch from where the state stands in it; saves on the way where asked to."""
-    run, _, checkpoints, signals, record = session
+    run, _, checkpoints, signals, record, _ = session
     every = checkpoints.every_steps
 
     def watch(step: int, sums: Progress) -> None:
@@ -185,7 +192,7 @@ def _train_epoch(
 
 def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
     """The arrays of the newest whole checkpoint, checked, or those at step 0; `record` then tells of that moment."""
-    run, folder, checkpoints, _, record = session
+    run, folder, checkpoints, _, record, _ = session
     restored, notes = restore_newest(run, checkpoints)
     for note in notes:
         warn(f"{note}; going on from the checkpoint before it")
@@ -324,3 +331,5 @@ def _say_start(run: Run, folder: Path) -> None:
         )
     if options.protocol == "seed":
         say("Protocol 'seed': the test split is watched each epoch, and 'best' is the best epoch on the test split.")
+    if not splits.selects:
+        say("Protocol 'full': the watched images are trained on too, and choose nothing; the last state counts.")

@@ -23,6 +23,12 @@ _RATES = "rates"
 _EXAMPLE = "config.vary = {'model.dropout': (0.0, 0.1)}"
 
 
+def keys_that_vary(model_fields: Mapping[str, Any]) -> list[str]:
+    """The keys of a config that can vary, given the fields of its network with their defaults."""
+    rates = [f"model.{name}" for name, default in model_fields.items() if isinstance(default, float)]
+    return [*rates, *(f"optim.{key}" for key in _OPTIM), "loss.label_smoothing", "ema_decay"]
+
+
 def check_vary(vary: Any, model_fields: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """What varies, as a config states it -> tuples of floats by key, in the order of the keys.
 
@@ -37,8 +43,7 @@ def check_vary(vary: Any, model_fields: Mapping[str, Any]) -> dict[str, tuple[fl
         return {}
     if not isinstance(vary, Mapping):
         raise ConfigError(f"config.vary must give lists of values by key, as in {_EXAMPLE}, not {vary!r}")
-    rates = [f"model.{name}" for name, default in model_fields.items() if isinstance(default, float)]
-    can_vary = [*rates, *(f"optim.{key}" for key in _OPTIM), "loss.label_smoothing", "ema_decay"]
+    can_vary = keys_that_vary(model_fields)
     found = {}
     for key in sorted(vary, key=str):
         values = vary[key]

@@ -247,8 +247,9 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
         _say_over_seeds(record)
     else:
         _say_states(record)
+    read = f"read {times(record['test_reads'])}" if record["test_reads"] else "never read"
     say(
-        f"The test split was read {times(record['test_reads'])}. Compiling took "
+        f"The test split was {read}. Compiling took "
         f"{format_seconds(record['seconds_compiling'])}, training {format_seconds(record['seconds_training'])}. "
         f"Everything is in {workdir}"
     )
@@ -256,17 +257,18 @@ def say_result(record: Mapping[str, Any], workdir: Path) -> None:
 
 def _say_over_seeds(record: Mapping[str, Any]) -> None:
     by = "macro-F1" if record["select_by"] == "macro_f1" else "accuracy"
-    say(f"{len(record['members'])} members, each selected on the {record['selected_by']} split by its own {by}.")
+    chosen = f"each selected on the {record['selected_by']} split by its own {by}"
+    say(f"{len(record['members'])} members, {chosen if record['selected_by'] else 'nothing selected'}.")
     say(f"\n{format_over_seeds(record['over_seeds'])}\n")
 
 
 def _say_states(record: Mapping[str, Any]) -> None:
     by_macro_f1 = record.get("select_by", "accuracy") == "macro_f1"
-    for name in ("last", "best"):
+    for name in ("last", "best") if record["selected_by"] else ("last",):
         scores = record[name]
         numbers = " - ".join(
             f"{split}_loss: {scores[f'{split}_loss']:.4f} - {split}_accuracy: {_accuracies(scores, split)}"
-            for split in ("val", "test")
+            for split in ("seen", "val", "test")
             if f"{split}_loss" in scores
         )
         chosen = f", chosen on the {record['selected_by']} split" if name == "best" else ""
@@ -274,8 +276,12 @@ def _say_states(record: Mapping[str, Any]) -> None:
             chosen += " by macro-F1"
         say(f"{name.capitalize()} (epoch {scores['epoch']}{chosen}): {numbers}")
     found = record.get("scores")
-    if found and (by_macro_f1 or has_parts(found["best"]["test"])):
-        states = name_states(record, "test")
+    if not found:
+        return
+    # A protocol that never looks at the test split has scored the watched one only.
+    split = "test" if "test" in found["best"] else record["selected_by"]
+    if by_macro_f1 or has_parts(found["best"][split]):
+        states = name_states(record, split)
         selected = next(iter(states))
-        say(f"\n{format_scores('test', states)}\n")
-        say(f"{format_classes('test', f'{selected} state, plain', states[selected]['plain'])}\n")
+        say(f"\n{format_scores(split, states)}\n")
+        say(f"{format_classes(split, f'{selected} state, plain', states[selected]['plain'])}\n")

@@ -21,21 +21,24 @@ FLOORS = [
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("models.trace",),
         *("report.figures",),
+        *("sweep.table",),
     },
     {
-        *("config", "files", "flag_errors", "writers"),
+        *("config", "files", "python_file", "writers"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("models.keras_files",),
+        *("sweep.experiment",),
     },
     {
-        *("checkpoint", "command", "members", "provenance", "run_words", "schedules", "summary"),
+        *("checkpoint", "flag_errors", "members", "provenance", "run_words", "schedules", "summary"),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
         *("models.lowering",),
+        *("sweep",),
     },
     {
-        *("losses", "optim", "over_seeds"),
+        *("command", "losses", "optim", "over_seeds"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
         *("models.convolution", "models.network"),
         *("report.findings",),
@@ -56,21 +59,35 @@ FLOORS = [
     {"programs", "vary"},
     {"evaluate", "member_programs"},
     {"build"},
-    {"card", "pacing", "record", "resume"},
-    {"final_scores", "open_run"},
+    {
+        *("card", "pacing", "record", "resume"),
+        *("sweep.grid",),
+    },
+    {
+        *("final_scores", "open_run"),
+        *("sweep.jobs", "sweep.results"),
+    },
     {
         *("evaluate_run", "train"),
         *("report.write",),
+        *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
         *("main",),
         *("report.__main__",),
+        *("sweep.estimate", "sweep.plots", "sweep.run", "sweep.tables"),
+    },
+    {"sweep.write"},
+    {"sweep.sweep"},
+    {
+        *("reproduce",),
+        *("sweep.__main__",),
     },
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
-    "absl.flags": ("main", "audit", "report.__main__", "command", "flag_errors"),
+    "absl.flags": ("main", "audit", "report.__main__", "reproduce", "sweep.__main__", "command", "flag_errors"),
     "absl.app": ("command",),
     "ml_collections.config_flags": ("main",),
     "flax.linen": ("models.",),
@@ -83,7 +100,7 @@ FENCES = {
     "keras": (),
     "tensorflow": (),
     "torch": (),
-    "matplotlib": ("report.figures",),
+    "matplotlib": ("report.figures", "sweep.plots"),
     "configs": (),
     "experiments": (),
     "tests": (),

@@ -27,7 +27,9 @@ LOADERS: dict[str, Callable[..., DataSet]] = {
 }
 # Those that need neither files nor a network.
 EMBEDDED = ("digits", "synthetic_faces")
-PROTOCOLS = ("seed", "clean")
+PROTOCOLS = ("seed", "clean", "tune", "full")
+SEEN = "seen"
+"""Of 'full': the images that are watched though they are trained on, which choose nothing."""
 
 
 class ProtocolSplits(NamedTuple):
@@ -36,18 +38,25 @@ class ProtocolSplits(NamedTuple):
     Attributes:
       train: the examples to train on.
       watched: the examples that are evaluated each epoch and choose the best checkpoint.
-      watched_name: 'test' or 'validation'.
-      test: the test examples; the same object as `watched` where that is the test split.
+      watched_name: 'test', 'validation' or, where nothing is selected, 'seen'.
+      test: the test examples; the same object as `watched` where that is the test split; None where the protocol
+        never looks at them.
     """
 
     train: Split
     watched: Split
     watched_name: str
-    test: Split
+    test: Split | None
+
+    @property
+    def selects(self) -> bool:
+        """Whether the watched examples choose the best checkpoint; else the last is what counts."""
+        return self.watched_name != SEEN
 
     def by_name(self) -> dict[str, Split]:
-        """The splits that there are under the protocol: 'train', 'validation' if it watches that, 'test'."""
-        return {"train": self.train, self.watched_name: self.watched, "test": self.test}
+        """The splits that there are under the protocol: 'train', what it watches, and 'test'."""
+        found = {"train": self.train, self.watched_name: self.watched}
+        return found if self.test is None else {**found, "test": self.test}
 
 
 def load(
@@ -137,7 +146,9 @@ def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSpl
       data: a data set with at least 'train' and 'test'.
       protocol: 'seed' trains on all training examples and watches the test split. 'clean' watches the data set's own
         validation split or, where there is none, the last twelfth of the training examples, rounded down, which are
-        then not trained on: 55,000/5,000 for MNIST.
+        then not trained on: 55,000/5,000 for MNIST. 'tune' does the same and has no test split.
+        'full' trains on all training examples and watches the last twelfth of these: that tells whether a run is
+        well and whether a checkpoint computes what it did, and chooses nothing.
       limit: keeps the first `limit` examples of each split, after splitting; 0 keeps all.
 
     Raises:
@@ -147,9 +158,13 @@ def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSpl
     check_choice("config.protocol", protocol, PROTOCOLS)
     check_at_least("config.data.limit", limit, 0)
     keep = limit or None
-    train, test = data.splits["train"], data.splits["test"][:keep]
-    if protocol == "seed":
+    train = data.splits["train"]
+    test = None if protocol == "tune" else data.splits["test"][:keep]
+    if protocol == "seed" and test is not None:
         watched_name, watched = "test", test
+    elif protocol == "full":
+        train = train[:keep]
+        watched_name, watched = SEEN, train[len(train) - max(1, len(train) // 12) :]
     elif "validation" in data.splits:
         watched_name, watched = "validation", data.splits["validation"][:keep]
     else:
@@ -157,10 +172,11 @@ def protocol_splits(data: DataSet, protocol: str, limit: int = 0) -> ProtocolSpl
         watched_name, watched = "validation", train[boundary:][:keep]
         train = train[:boundary]
     train = train[:keep]
-    for name, split in (("train", train), (watched_name, watched), ("test", test)):
+    splits = ProtocolSplits(train, watched, watched_name, test)
+    for name, split in splits.by_name().items():
         if not len(split):
             raise DataError(
                 f"the {name} split of '{data.name}' is empty under config.protocol = '{protocol}' ({data.source}): "
                 "use a larger data set"
             )
-    return ProtocolSplits(train, watched, watched_name, test)
+    return splits

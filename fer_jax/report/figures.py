@@ -187,7 +187,10 @@ def curves_figure(
     return figure
 
 
-_SPLIT_WORDS = {"train": "training (mean over the epoch)", "val": "validation", "test": "test"}
+_SPLIT_WORDS = {
+    **{"train": "training (mean over the epoch)", "seen": "training, a part at the epoch's end"},
+    **{"val": "validation", "test": "test"},
+}
 
 
 def _legend(axes: Axes, theme: Theme) -> None:

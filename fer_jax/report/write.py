@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_jax import provenance
+from fer_jax.build import Run
 from fer_jax.data.subsets import OFFICIAL, subsets
 from fer_jax.data.views import views_up_to
 from fer_jax.errors import ConfigError, UserError
@@ -77,7 +78,7 @@ def report(
         sure=reliability(logits["plain"], examples.labels),
         epochs=[run.members.line_of(line, place) for line in read_metrics(folder)],
         watched=prefix(run),
-        best=record["best"],
+        best=record["best"] if run.splits.selects else None,
     )
     content = Content(
         title=f"{shown['name']}, {split} split",
@@ -128,6 +129,12 @@ def _place(members: Members, member: int | None) -> int:
     return member or 0
 
 
+def _watched(run: Run) -> str:
+    if not run.splits.selects:
+        return "the last state counts; the images that are watched were trained on too"
+    return f"the {run.splits.watched_name} split is watched and selects"
+
+
 def _summary(opened: Opened, place: int) -> list[tuple[str, str]]:
     run, record, step = opened.run, opened.record, opened.steps[place]
     epoch = step // run.steps_per_epoch
@@ -138,6 +145,6 @@ def _summary(opened: Opened, place: int) -> list[tuple[str, str]]:
         ("split", f"{opened.split}, {len(opened.examples):,} images"),
         *([("member", f"{place} of {len(run.members)}: {run.members.each[place]}")] if run.members.many else []),
         ("checkpoint", f"step {step:,}, after epoch {epoch} of {run.options.epochs}{unfinished}"),
-        ("protocol", f"{run.options.protocol}: the {record['selected_by']} split is watched and selects"),
+        ("protocol", f"{run.options.protocol}: {_watched(run)}"),
         ("test reads", f"{record['test_reads']:,} evaluations of a checkpoint on the test split so far"),
     ]

@@ -1,0 +1,166 @@
+"""Runs a published number again, and says whether what comes out is within what its seeds let one expect.
+
+python -m fer_jax.reproduce --list
+python -m fer_jax.reproduce digits_smoke/rate-0.001/last
+python -m fer_jax.reproduce digits_smoke/rate-0.001/last --seeds=1
+
+A number's id is <experiment>/<variant>/<what>: the folder's name (its date may be left out), the variant's with '-' for
+each space, and what the number is: last, best, val_last, val_best, last_difference, best_difference, or a score,
+best/flip/twin_free/macro_f1. What is found counts as the same if it falls within the 95 % prediction interval for the
+mean of m new runs, mean ± t_{n-1} * s * sqrt(1/n + 1/m): the interval of the mean itself is too narrow, because the new
+mean scatters too. The exit code is 0 within it and 1 outside. Nothing is written into the experiment's folder.
+"""
+
+import re
+from pathlib import Path
+
+from absl import flags
+
+from fer_jax import command
+from fer_jax.errors import ConfigError, UserError, did_you_mean
+
+# JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
+
+FLAGS = flags.FlagValues()
+_CLAIM = flags.DEFINE_string("claim", "", "The id of the number; it may stand without '--claim='.", flag_values=FLAGS)
+_LIST = flags.DEFINE_bool("list", False, "Print the ids of all numbers.", flag_values=FLAGS)
+_SEEDS = flags.DEFINE_integer("seeds", 0, "Run the first so many of its seeds; default: all.", flag_values=FLAGS)
+_EXPERIMENTS = flags.DEFINE_string(
+    "experiments", "experiments", "The folder that holds a folder for each experiment.", flag_values=FLAGS
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "", "The folder of the runs; default: runs/reproduce/<experiment>.", flag_values=FLAGS
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
+)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}_")
+_EXAMPLE = "digits_smoke/rate-0.001/last"
+
+
+def main() -> None:
+    """Does what the flags say, which have been parsed.
+
+    Raises:
+      UserError: what the user can mend; a number that falls outside its interval.
+    """
+    if not (_LIST.value or _CLAIM.value):
+        raise ConfigError(f"the id of a number is missing, for example {_EXAMPLE}: --list prints all")
+    if _SEEDS.value < 0:
+        raise ConfigError(f"--seeds must be at least 0, not {_SEEDS.value}")
+    files = _experiments(Path(_EXPERIMENTS.value))
+    command.prepare_jax()
+    if _LIST.value:
+        list_numbers(files)
+        return
+    experiment, _, number = _CLAIM.value.partition("/")
+    name = _find(experiment, files)
+    reproduce(files[name], name, number, seeds=_SEEDS.value, workdir=_WORKDIR.value, data_dir=_DATA_DIR.value)
+
+
+def _experiments(folder: Path) -> dict[str, Path]:
+    """The experiment files in a folder, by name: without its date, where that leaves it the only one of that name."""
+    files = {path.parent.name: path for path in sorted(folder.glob("*/experiment.py"))}
+    if not files:
+        raise ConfigError(f"--experiments={folder} holds no */experiment.py: name the folder of the experiments")
+    short = [_DATE.sub("", name, count=1) for name in files]
+    return {
+        brief if short.count(brief) == 1 else name: path
+        for (name, path), brief in zip(files.items(), short, strict=True)
+    }
+
+
+def _find(experiment: str, files: dict[str, Path]) -> str:
+    """The name of an experiment that is given with its date or without."""
+    for name, path in files.items():
+        if experiment in (name, path.parent.name):
+            return name
+    raise ConfigError(f"no experiment '{experiment}' for '{_CLAIM.value}'; {did_you_mean(experiment, files)}")
+
+
+def list_numbers(files: dict[str, Path]) -> None:
+    """Prints the id of every number of every experiment, with the number."""
+    from fer_jax.sweep.numbers import numbers, rows_of
+    from fer_jax.sweep.sweep import open_experiment
+    from fer_jax.sweep.table import Percent
+
+    lines = []
+    for name, path in files.items():
+        grid, _, kept = open_experiment(str(path))
+        for number in numbers(grid, rows_of(kept)).values():
+            text = Percent(number.mean, number.half_width, signed="difference" in number.id).text()
+            lines.append((f"{name}/{number.id}", f"{text} (n = {len(number.values)})"))
+    width = max((len(id) for id, _ in lines), default=0)
+    for id, text in lines:
+        print(f"{id:<{width}}  {text}")
+
+
+def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: str = "", data_dir: str = "") -> None:
+    """Trains the cells behind a number again, and prints and judges what comes out.
+
+    Args:
+      file: the experiment.
+      name: of the experiment, as ids have it.
+      wanted: the number's id without that.
+      seeds: the first so many of its seeds; 0 is all.
+      workdir: the folder of the runs; '' is runs/reproduce/<name>.
+      data_dir: as in training.
+
+    Raises:
+      ConfigError: there is no such number, or no interval for it.
+      UserError: what is found falls outside, or a run failed.
+    """
+    from fer_jax.sweep.numbers import make_number, numbers, prediction_half_width, rows_of
+    from fer_jax.sweep.results import Row, keep
+    from fer_jax.sweep.run import check_data, jobs_of, only_one, run_jobs
+    from fer_jax.sweep.sweep import check_same_data, open_experiment
+    from fer_jax.sweep.table import Percent
+    from fer_jax.writers import say
+
+    grid, results, kept = open_experiment(str(file))
+    known = numbers(grid, rows_of(kept))
+    claim = known.get(wanted.replace(" ", "-"))
+    if claim is None:
+        ids = [f"{name}/{one}" for one in known]
+        raise ConfigError(f"no number '{name}/{wanted}'; {did_you_mean(f'{name}/{wanted}', ids)}")
+    n, m = len(claim.values), seeds or len(claim.values)
+    if n < 2:
+        raise ConfigError(f"'{name}/{wanted}' is of one seed, which has no interval that another run could fall into")
+    if m > n:
+        raise ConfigError(f"--seeds={m}: '{name}/{wanted}' is of {n} seeds")
+    folder = Path(workdir or f"runs/reproduce/{name}")
+    if folder.resolve().is_relative_to(file.parent.resolve()):
+        raise ConfigError(f"--workdir={folder} is in the experiment's folder, which must stay as it is: name another")
+    cells = [cell for cell in grid.cells() if cell.variant in claim.variants and cell.seed in claim.seeds[:m]]
+    check_same_data(results, kept, check_data(grid, cells, data_dir))
+    rows: list[Row] = []
+    with only_one(folder):
+        jobs = jobs_of(grid, cells, folder, at_once=0)
+        for job in jobs:
+            if (folder / job.name).is_dir():
+                say(f"{job}: taken from {folder / job.name}, where it was begun before; delete that to train it anew.")
+        failed = run_jobs(grid, jobs, folder, data_dir, set(), rows.extend)
+    if failed:
+        cell, sentence = next(iter(failed.items()))
+        raise UserError(f"{cell} could not be run again: {sentence}")
+    again = make_number(claim.id, claim.variants, claim.path, rows_of(keep(grid, rows)))
+    assert again is not None
+    values = [value for seed, value in zip(again.seeds, again.values, strict=True) if seed in claim.seeds[:m]]
+    mean, half = sum(values) / m, prediction_half_width(claim.values, m)
+    signed = len(claim.variants) == 2
+    low, high = (Percent(claim.mean + side * half, signed=signed).text() for side in (-1, 1))
+    found = Percent(mean, signed=signed).text()
+    say(f"\n{name}/{claim.id}, in per cent")
+    say(
+        f"  stated:  {Percent(claim.mean, claim.half_width, signed=signed).text()} (95 % interval of the mean, n = {n})"
+    )
+    say(f"  now:     {found} (m = {m}: {', '.join(Percent(value, signed=signed).text() for value in values)})")
+    say(f"  95 % prediction interval for the mean of {m} new runs, mean ± t * s * sqrt(1/{n} + 1/{m}): {low} to {high}")
+    # Means of the same values may differ by a rounding, and s may be 0.
+    if abs(mean - claim.mean) > half + 1e-12:
+        raise UserError(f"{name}/{claim.id}: {found} falls outside {low} to {high}, so the number was not reproduced")
+    say("  It falls within: reproduced.")
+
+
+if __name__ == "__main__":
+    command.run(main, FLAGS)

@@ -1,0 +1,216 @@
+"""The grid of an experiment: its cells, each a variant with a seed, and what a cell's number depends on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from fer_jax.build import check_config, default_config, resolve
+from fer_jax.config import flatten
+from fer_jax.errors import ConfigError, UserError, did_you_mean
+from fer_jax.python_file import call_function
+from fer_jax.sweep.experiment import Experiment, Variant, shown
+
+OF_THE_SWEEP = ("seed", "num_seeds", "vary")
+_NO_NUMBER = (*OF_THE_SWEEP, "steps_per_call", "max_params", "data.fallback")
+"""Keys that change no number of a cell, or say which cell it is; so does all of `checkpoint`."""
+
+
+class Cell(NamedTuple):
+    """A variant with a seed: one trained network; `digest` is its variant's."""
+
+    variant: str
+    seed: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A variant as it is trained.
+
+    Attributes:
+      variant: as the experiment states it.
+      config: resolved, with the seed of the first cell.
+      changes: how the config differs from the base config, as JSON.
+      digest: of what its numbers depend on; see `digest`.
+      image_shape: (height, width, channels) of its network.
+      params: of its network: in all, trainable and not.
+      multiply_adds: of its network, for one image; None if unknown.
+    """
+
+    variant: Variant
+    config: ml_collections.ConfigDict
+    changes: dict[str, Any]
+    digest: str
+    image_shape: tuple[int, int, int]
+    params: dict[str, int]
+    multiply_adds: int | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An experiment, checked.
+
+    Attributes:
+      file: it was read from.
+      content: of the file when it was read.
+      question: the docstring of the file.
+      experiment: as stated.
+      recipes: of its variants, by name, in their order.
+      first_seed: of each variant.
+    """
+
+    file: Path
+    content: bytes
+    question: str
+    experiment: Experiment
+    recipes: dict[str, Recipe]
+    first_seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where results, tables and plots are."""
+        return self.file.parent
+
+    @property
+    def name(self) -> str:
+        """The name of the folder that the file is in."""
+        return self.file.resolve().parent.name
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of every variant."""
+        return list(range(self.first_seed, self.first_seed + self.experiment.seeds))
+
+    def cells(self) -> list[Cell]:
+        """All, variant by variant."""
+        return [Cell(name, seed, recipe.digest) for name, recipe in self.recipes.items() for seed in self.seeds]
+
+    def check_unchanged(self, kept: str) -> None:
+        """Checks that the file is what it was.
+
+        Args:
+          kept: what is safe of the work so far, for the message.
+
+        Raises:
+          UserError: it is not.
+        """
+        try:
+            same = self.file.read_bytes() == self.content
+        except OSError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{self.file} was changed while its sweep ran: {kept}; start the same command again to go on with what "
+                "the file says now"
+            )
+
+
+def load_grid(file: str) -> Grid:
+    """Reads and checks an experiment file.
+
+    Raises:
+      ConfigError: there is none, or what is wrong in it.
+    """
+    content = Path(file).read_bytes() if Path(file).is_file() else b""
+    module, experiment = call_function(
+        "experiment", file, "get_experiment", kind="an experiment file", hint="it is called without one"
+    )
+    where = f"--experiment={file}"
+    if not isinstance(experiment, Experiment):
+        hint = "; does it lack its return?" if experiment is None else ""
+        raise ConfigError(
+            f"{where}: get_experiment() must return a fer_jax.sweep.Experiment, not {shown(experiment)}{hint}"
+        )
+    try:
+        return make_grid(Path(file), content, (module.__doc__ or "").strip(), experiment)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def make_grid(file: Path, content: bytes, question: str, experiment: Experiment) -> Grid:
+    """Checks the configs of an experiment; the arguments are those of `Grid`.
+
+    Raises:
+      ConfigError: naming the variant.
+    """
+    base = resolve(experiment.base)
+    recipes: dict[str, Recipe] = {}
+    by_digest: dict[str, str] = {}
+    for variant in experiment.variants:
+        try:
+            recipe = _recipe(variant, base, experiment.seeds)
+        except ConfigError as error:
+            raise ConfigError(f"variant '{variant.name}': {error}") from error
+        other = by_digest.setdefault(recipe.digest, variant.name)
+        if other != variant.name:
+            raise ConfigError(f"variants '{other}' and '{variant.name}' are the same config: leave one out")
+        recipes[variant.name] = recipe
+    return Grid(file, content, question, experiment, recipes, base.seed)
+
+
+def _recipe(variant: Variant, base: ml_collections.ConfigDict, seeds: int) -> Recipe:
+    own = base if variant.config is None else resolve(variant.config)
+    if own.vary:
+        raise ConfigError("config.vary is the sweep's own: make each of its combinations a variant")
+    stated = own.to_dict()
+    for key, value in variant.changes.items():
+        section, dot, name = key.rpartition(".")
+        _check_key(own, key)
+        if key in OF_THE_SWEEP:
+            raise ConfigError(f"config.{key} is the sweep's own: the seeds are counted from the base config's seed")
+        (stated[section] if dot else stated)[name] = value
+    # As many seeds as there are, so that there are so many.
+    config = resolve({**stated, "seed": base.seed, "num_seeds": seeds, "vary": None})
+    model, summary = check_config(config)
+    config = resolve({**config.to_dict(), "num_seeds": 1})
+    flat, of_base = (dict(flatten(json.loads(one.to_json()))) for one in (config, base))
+    absent = object()
+    changes = {
+        key: value for key, value in flat.items() if key not in OF_THE_SWEEP and of_base.get(key, absent) != value
+    }
+    params = {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable}
+    return Recipe(variant, config, changes, digest(config), model.image_shape, params, summary.multiply_adds)
+
+
+def _check_key(config: ml_collections.ConfigDict, key: str) -> None:
+    """Checks that a dotted key names a value in a config."""
+    inner: Any = config
+    for place, word in enumerate(key.split(".")):
+        above = ".".join(["config", *key.split(".")[:place]])
+        if not isinstance(inner, ml_collections.ConfigDict):
+            raise ConfigError(f"{above} is a value and has no key '{word}'")
+        if word not in inner:
+            raise ConfigError(f"{above} has no key '{word}'; {did_you_mean(word, inner.keys())}")
+        inner = inner[word]
+    if isinstance(inner, ml_collections.ConfigDict):
+        raise ConfigError(f"config.{key} is a section: change its keys, one by one")
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """SHA-256 over what a cell's number depends on, besides its seed and the data.
+
+    Only what differs from `default_config()` counts, so that a key that comes to exist, with a default that changes
+    nothing, makes no earlier result invalid.
+
+    Args:
+      config: resolved.
+    """
+    name, data_name = config["model"]["name"], config["data"]["name"]
+    usual = dict(flatten(json.loads(default_config(name, data_name).to_json())))
+    stated = dict(flatten(json.loads(resolve(config).to_json())))
+    counted = {
+        # 0 and 0.0 are one value.
+        key: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for key, value in stated.items()
+        if key not in _NO_NUMBER and not key.startswith("checkpoint.") and usual[key] != value
+    }
+    counted.update({"model.name": name, "data.name": data_name})
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()

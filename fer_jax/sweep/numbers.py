@@ -1,0 +1,164 @@
+"""The numbers of an experiment: accuracies over the seeds of a variant, and their differences to the baseline."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scipy.special import stdtrit
+
+from fer_jax.scores import t_interval
+from fer_jax.sweep.grid import Grid
+from fer_jax.sweep.results import Kept, Row
+
+STATES = {"last": "last epoch", "best": "selected epoch"}
+INTERVAL = "95 % interval of the mean over the seeds (Student's t)"
+SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "top2": "top-2",
+    "calibration_error": "calibration error",
+}
+"""Of the full scores of a split, what tables show."""
+
+
+class Number(NamedTuple):
+    """A mean over seeds.
+
+    Attributes:
+      id: what `fer_jax.reproduce` calls it by, without the experiment: '<variant>/<what>'.
+      variants: whose cells it is made of; the second, if there is one, is subtracted.
+      path: where it stands in a row: ('last', 'test_accuracy').
+      values: one a seed, from 0 to 1.
+      seeds: of the values.
+    """
+
+    id: str
+    variants: tuple[str, ...]
+    path: tuple[str, ...]
+    values: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return sum(self.values) / len(self.values)
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the 95 % interval of the mean; None for one seed."""
+        return t_interval(self.values)[1] if len(self.values) > 1 else None
+
+    @property
+    def within_noise(self) -> bool | None:
+        """Of a difference: whether its interval contains 0; None for one seed."""
+        return None if self.half_width is None else abs(self.mean) <= self.half_width
+
+
+def rows_of(kept: Kept) -> dict[str, dict[int, Row]]:
+    """The rows by variant and seed."""
+    found: dict[str, dict[int, Row]] = {}
+    for cell, row in kept.by_cell.items():
+        found.setdefault(cell.variant, {})[cell.seed] = row
+    return found
+
+
+def splits_of(rows: Mapping[str, Mapping[int, Row]]) -> list[str]:
+    """The splits that all rows have scores on and that tables show: 'val', 'test', or both."""
+    each = [row for of_variant in rows.values() for row in of_variant.values()]
+    return [split for split in ("val", "test") if each and all(f"{split}_accuracy" in row["last"] for row in each)]
+
+
+def states_of(rows: Mapping[str, Mapping[int, Row]]) -> dict[str, str]:
+    """`STATES`, less the selected one if no row selected any."""
+    selects = any(row["selected_by"] for of_variant in rows.values() for row in of_variant.values())
+    return {state: words for state, words in STATES.items() if selects or state != "best"}
+
+
+def main_split(splits: Sequence[str]) -> str:
+    """The split that a number with no split in its name is on: the test split, unless nobody has looked at it."""
+    return "test" if "test" in splits else "val"
+
+
+def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Number]:
+    """Every number of the tables, by its id.
+
+    `<variant>/last` and `<variant>/best` are accuracies, `.../val_last` and `.../val_best` those on the validation
+    split where that is not the only one, `.../last_difference` and `.../best_difference` are paired differences to
+    the baseline, and `.../best/<view>/<subset>/<score>` are full scores.
+
+    Args:
+      grid: the experiment.
+      rows: by variant and seed.
+    """
+    splits, baseline, states = splits_of(rows), grid.experiment.baseline_name, states_of(rows)
+    found: dict[str, Number] = {}
+
+    def add(what: str, variants: tuple[str, ...], path: tuple[str, ...]) -> None:
+        made = make_number(f"{grid.recipes[variants[0]].variant.slug}/{what}", variants, path, rows)
+        if made is not None:
+            found[made.id] = made
+
+    for name in rows:
+        for split in sorted(splits, reverse=True):
+            before = "" if split == main_split(splits) else f"{split}_"
+            for state in states:
+                add(f"{before}{state}", (name,), (state, f"{split}_accuracy"))
+        if name != baseline and baseline in rows:
+            for state in states:
+                path = (state, f"{main_split(splits)}_accuracy")
+                add(f"{state}_difference", (name, baseline), path)
+        for state, view, subset in scored(rows[name]) if splits else []:
+            for score in SCORES:
+                add(f"{state}/{view}/{subset}/{score}", (name,), ("scores", state, view, subset, score))
+    return found
+
+
+def scored(rows: Mapping[int, Row]) -> list[tuple[str, str, str]]:
+    """(state, view, subset) of the full scores that all rows of a variant have."""
+    each = [
+        [
+            (state, view, subset)
+            for state in ("best", "last")
+            for view, subsets in row.get("scores", {}).get(state, {}).items()
+            for subset in subsets
+        ]
+        for row in rows.values()
+    ]
+    return [place for place in each[0] if all(place in others for others in each)]
+
+
+def make_number(
+    id: str, variants: Sequence[str], path: Sequence[str], rows: Mapping[str, Mapping[int, Row]]
+) -> Number | None:
+    """The number that a path in the rows of a variant makes, or of two the difference; None where no seed has it."""
+    seeds = sorted(set.intersection(*(set(rows.get(name, {})) for name in variants)))
+    if not seeds:
+        return None
+    first, *second = ([_at(rows[name][seed], path) for seed in seeds] for name in variants)
+    values = [a - b for a, b in zip(first, second[0], strict=True)] if second else first
+    return Number(id, tuple(variants), tuple(path), tuple(values), tuple(seeds))
+
+
+def _at(row: Row, path: Sequence[str]) -> float:
+    value: Any = row
+    for key in path:
+        value = value[key]
+    return float(value)
+
+
+def prediction_half_width(values: Sequence[float], m: int) -> float:
+    """Of the 95 % prediction interval for the mean of m new values: t_{n-1} * s * sqrt(1/n + 1/m).
+
+    The interval of the mean alone says where the true mean is; the mean of m new runs scatters about that by
+    s / sqrt(m) once more, so that it would fall outside too often. (Hahn and Meeker 1991, "Statistical Intervals",
+    section 4.8.)
+
+    Args:
+      values: n of them, at least two.
+      m: at least one.
+    """
+    n = len(values)
+    mean = sum(values) / n
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    return float(stdtrit(n - 1, 0.975)) * deviation * math.sqrt(1 / n + 1 / m)

@@ -1,0 +1,481 @@
+"""`fer_jax.sweep`: bad input is one sentence, what is done is kept, and tables say what the rows say."""
+
+import csv
+import io
+import json
+import math
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from commands import assert_refused, call_command
+from sweep_files import HEAD, TWO, FakeTraining, write_experiment
+
+from fer_jax.build import default_config
+from fer_jax.errors import ConfigError, Interrupted
+from fer_jax.sweep import Experiment, Variant, write
+from fer_jax.sweep import __main__ as command_line
+from fer_jax.sweep import run as sweep_run
+from fer_jax.sweep.grid import digest, load_grid, make_grid
+from fer_jax.sweep.jobs import make_jobs
+from fer_jax.sweep.numbers import Number, prediction_half_width
+from fer_jax.sweep.results import read_results
+from fer_jax.sweep.table import Percent, Table, comma_separated, latex, markdown
+from fer_jax.sweep.write import BEGIN, END
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path, tiny):
+    """Runs the command in this process, in an empty folder."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
+
+    def call(*words):
+        return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)
+
+    return call
+
+
+DRAW = write._plots
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """Takes the place of training, and leaves out the plots, which take more time than all else."""
+    fake = FakeTraining()
+    monkeypatch.setattr(sweep_run, "train", fake)
+    monkeypatch.setattr(write, "_plots", lambda grid, kept: {})
+    return fake
+
+
+@pytest.fixture
+def words(tmp_path):
+    """--experiment and --workdir of the experiment of two variants and two seeds."""
+    file = write_experiment(tmp_path / "dropout")
+    return f"--experiment={file}", f"--workdir={tmp_path / 'runs'}", "--at_once=2"
+
+
+def rows(tmp_path):
+    return read_results(tmp_path / "dropout" / "results.jsonl").rows
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        (
+            "variants=[Variant('a', {'model.dropuot': 0.3})]",
+            "config.model has no key 'dropuot'; did you mean 'dropout'?",
+        ),
+        ("variants=[Variant('a', {'modle.dropout': 0.3})]", "config has no key 'modle'; did you mean 'model'?"),
+        ("variants=[Variant('a', {'epochs.x': 3})]", "config.epochs is a value and has no key 'x'"),
+        ("variants=[Variant('a', {'model': {}})]", "config.model is a section: change its keys, one by one"),
+        ("variants=[Variant('a', {'seed': 3})]", "config.seed is the sweep's own"),
+        ("variants=[Variant('a', {'epochs': 'many'})]", "config.epochs must be of type int, not 'many'"),
+        ("variants=[Variant('a', {'epochs': 0})]", "variant 'a': config.epochs must be at least 1, not 0"),
+        ("variants=[Variant('a', {'model.dropout': 1.5})]", "'a': config.model.dropout must be at least 0 and below 1"),
+        ("variants=[Variant('a'), Variant('a', {'epochs': 3})]", "two variants are called 'a' and 'a': give each"),
+        ("variants=[Variant('a b'), Variant('A-b', {'epochs': 3})]", "two variants are called 'a b' and 'A-b'"),
+        (
+            "variants=[Variant('a'), Variant('b', {'epochs': 2})]",
+            "variants 'a' and 'b' are the same config: leave",
+        ),
+        ("variants={'a': {}}", "variants must be a list of Variant(name, {key: value}), not {'a': {}}: in a dict two"),
+        ("variants=[]", "variants is empty: an experiment has at least one"),
+        ("variants=[Variant('a/b')]", "a variant cannot be called 'a/b': letters"),
+        ("variants=[Variant('a', 3)]", "the changes of variant 'a' must be values by key"),
+        ("variants=[Variant('a', config=3)]", "the config of variant 'a' must be an ml_collections"),
+        ("variants=[Variant('a', stated={'lst': 3})]", "stated of variant 'a' has 'lst'; did you mean 'last'?"),
+        ("variants=[Variant('plain')], baseline='plan'", "baseline 'plan' is no variant; did you mean 'plain'?"),
+        ("seeds=0", "seeds must be a whole number of at least 1, not 0"),
+        ("seeds=1.5", "seeds must be a whole number of at least 1, not 1.5"),
+        ("base=default_config", "base must be an ml_collections.ConfigDict"),
+        ("base={'epochs': 3}", "base must be an ml_collections.ConfigDict"),
+        ("None", "get_experiment() must return a fer_jax.sweep.Experiment, not None; does it lack its return?"),
+        ("config", "get_experiment() must return a fer_jax.sweep.Experiment, not "),
+        ("(", "SyntaxError"),
+    ],
+)
+def test_what_an_experiment_file_cannot_say_is_told(command, tmp_path, stated, sentence):
+    if "=" in stated:
+        # What it states stands in place of what would be right.
+        stated = f"Experiment(**{{**dict(base=config, variants=[Variant('a')], seeds=2), **dict({stated})}})"
+    file = write_experiment(tmp_path / "bad", HEAD + stated + "\n")
+    assert_refused(command(f"--experiment={file}"), f"fer_jax: --experiment={file}", sentence)
+    assert [path.name for path in file.parent.iterdir()] == ["experiment.py"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--experiment=FILE is missing, for example"),
+        (["--experiment=none.py"], "--experiment=none.py: there is no such file"),
+        ([f"--experiment={Path(__file__).parent}"], " is a folder, not an experiment file"),
+        ([f"--experiment={Path(__file__).parents[1] / 'configs' / 'mnist_10k.py'}"], "defines no function get_exp"),
+        (["--experimnt=x"], "--experimnt: no such flag; did you mean '--experiment'?"),
+        (["--format=latx"], "--format=latx: no such format; did you mean 'latex'?"),
+    ],
+)
+def test_a_wrong_word_is_told(command, words, sentence):
+    assert_refused(command(*words), sentence)
+
+
+def test_flags_that_do_not_fit_the_experiment_are_told(command, words, training):
+    assert_refused(command(words[0], "--at_once=-1"), "--at_once must be at least 0, not -1")
+    assert_refused(command(words[0], "--table=variants"), "results.jsonl has no row yet: run the sweep first", code=1)
+    assert command(*words).code == 0
+    assert_refused(command(*words, "--table=varants"), "--table=varants: no such table; did you mean 'variants'?")
+
+
+def test_a_stand_in_is_refused_before_anything_is_trained(command, tmp_path, training, monkeypatch):
+    monkeypatch.delenv("FER_JAX_DATA", raising=False)
+    text = HEAD.replace("config.epochs = 2", "config.data.name, config.data.fallback = 'mnist', 'digits'") + TWO
+    file = write_experiment(tmp_path / "bad", text)
+    result = command(f"--experiment={file}")
+    assert_refused(result, "'plain' is about mnist, which could not be had, and a table of results takes", code=1)
+    assert not training.configs
+
+
+def test_a_sweep_leaves_rows_tables_and_plots(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_plots", DRAW)
+    result = command(*words)
+    assert result.code == 0 and not result.err
+    assert [(row["variant"], row["seed"], row["last"]["test_accuracy"]) for row in rows(tmp_path)] == [
+        *[("plain", 0, 0.5), ("plain", 1, 0.51)],
+        *[("more", 0, 0.6), ("more", 1, 0.63)],
+    ]
+    assert {row["members"] for row in rows(tmp_path)} == {2}
+    assert "[2/4] done in " in result.out and "left" in result.out and "belongs in the log" not in result.out
+    folder = tmp_path / "dropout"
+    pictures = {"accuracy.png", "accuracy.svg", "curves.png", "curves.svg"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("experiment.py", "results.jsonl", "table.md", "README.md"),
+        *pictures,
+    }
+    assert (folder / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (folder / "curves.svg").read_bytes()
+    readme = (folder / "README.md").read_text()
+    assert "Is more Dropout better?" in readme and f"--experiment={folder / 'experiment.py'}" in readme
+    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == (folder / "table.md").read_text().strip()
+    logs = list((tmp_path / "runs").glob("*/log.txt"))
+    assert len(logs) == 2 and "belongs in the log" in logs[0].read_text()
+
+
+def test_the_table_has_means_intervals_and_paired_differences(command, words, training):
+    assert command(*words).code == 0
+    table = list(csv.DictReader(io.StringIO(command(*words, "--table=variants", "--format=csv").out)))
+    plain, more = table
+    # Two seeds: half-width = t_1 * |a - b| / 2, with t_1 = tan(0.475 pi).
+    t = math.tan(0.475 * math.pi)
+    assert float(plain["test, last epoch"]) == pytest.approx(50.5)
+    assert float(plain["test, last epoch, half-width"]) == pytest.approx(t * 1 / 2)
+    # 10 and 12 points better, seed by seed.
+    assert float(more["Δ test, last epoch"]) == pytest.approx(11)
+    assert float(more["Δ test, last epoch, half-width"]) == pytest.approx(t * 2 / 2)
+    assert more["Δ test, last epoch, note"] == "within noise"
+    assert (plain["Δ test, last epoch"], plain["n"], plain["parameters"]) == ("baseline", "2", "5890")
+    assert plain["seconds a seed"] == "4.0"
+    text = command(*words, "--table=variants").out
+    assert "| more | 5,890 | 2 | 2 | 61.50 ± 19.06 | 61.50 ± 19.06 | +11.00 ± 12.71, within noise |" in text
+    assert "selected by accuracy on the test split; that flatters" in text and "P." in text
+    assert r"$61.50 \pm 19.06$" in command(*words, "--format=latex").out
+    seeds = command(*words, "--table=seeds").out
+    assert "| more | 1 | 63.00 | 63.00 | 2 |" in seeds
+
+
+def test_several_ways_of_scoring_have_a_table_of_their_own(command, words, training):
+    training.views = ["plain", "flip"]
+    assert command(*words).code == 0
+    lines = command(*words, "--table=scores").out.splitlines()
+    assert lines[0].startswith(
+        "| variant | state | view | images | images, n | accuracy | macro-F1 | balanced accuracy |"
+    )
+    assert len(lines) == 2 + 2 * 2 * 2 + 2
+    assert lines[3].startswith("| plain | selected epoch | flip | official | 360 | 49.50 ± 6.35 | 48.50 ± 6.35 |")
+
+
+@pytest.mark.parametrize(
+    ("values", "within"),
+    [((0.01, 0.02, 0.03), True), ((0.02, 0.021, 0.022), False), ((0.0, 0.0), True), ((0.1,), None)],
+)
+def test_within_noise_means_that_the_interval_contains_0(values, within):
+    assert Number("", ("a", "b"), (), values, tuple(range(len(values)))).within_noise is within
+
+
+def test_the_prediction_interval_is_wider_than_that_of_the_mean():
+    # n = 2: t_1 * s * sqrt(1/2 + 1/m), with s = |a - b| / sqrt(2).
+    t = math.tan(0.475 * math.pi)
+    assert prediction_half_width((1.0, 3.0), m=2) == pytest.approx(t * math.sqrt(2))
+    assert prediction_half_width((1.0, 3.0), m=1) == pytest.approx(t * math.sqrt(2) * math.sqrt(1.5))
+
+
+def test_what_is_done_is_not_done_again(command, words, training):
+    assert command(*words).code == 0
+    trained = len(training.configs)
+    result = command(*words)
+    assert "all 4 cells are done; nothing was trained" in result.out and len(training.configs) == trained
+
+
+def test_a_changed_variant_is_run_again_and_nothing_else(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    before = rows(tmp_path)
+    del training.configs[:]
+    write_experiment(tmp_path / "dropout", HEAD + TWO.replace("0.3", "0.4"))
+    result = command(*words)
+    assert result.code == 0 and "2 rows in" in result.err and "in no table" in result.err
+    assert [(config.model.dropout, config.num_seeds) for config in training.configs] == [(0.4, 2)]
+    assert rows(tmp_path)[:4] == before and len(rows(tmp_path)) == 6
+    assert "53.50 ± 6.35" in (tmp_path / "dropout" / "table.md").read_text()
+    # What was measured under the old definition counts again when that comes back.
+    write_experiment(tmp_path / "dropout")
+    assert "nothing was trained" in command(*words).out
+    assert "61.50 ± 19.06" in (tmp_path / "dropout" / "table.md").read_text()
+
+
+def test_more_seeds_and_other_names_keep_what_is_done(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    del training.configs[:]
+    write_experiment(tmp_path / "dropout", HEAD + TWO.replace("seeds=2", "seeds=3").replace("more", "other"))
+    assert command(*words).code == 0
+    # The third seeds of both, which differ in what can vary: one run.
+    assert [(config.seed, config.num_seeds) for config in training.configs] == [(2, 1)]
+    assert training.configs[0].vary["model.dropout"] == (0.1, 0.3)
+    assert "| other | 5,890 | 2 | 3 |" in (tmp_path / "dropout" / "table.md").read_text()
+
+
+def test_a_torn_last_line_is_told_and_the_rows_before_it_are_kept(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    result = command(*words)
+    assert result.code == 0 and f"the last line of {path} is torn; the 3 rows before it are kept" in result.err
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-1])
+    assert not command(*words).err
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [("{", "line 2 is no JSON"), ("3", "line 2 is no row of a sweep"), ('{"variant": "a"}', "(its 'seed' is missing")],
+)
+def test_a_damaged_row_is_told_with_its_line(command, words, training, tmp_path, line, sentence):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], line + "\n", *lines[2:]]))
+    before = path.read_bytes()
+    assert_refused(command(*words), f"{path}, line 2 is no", sentence, "take that line out", code=1)
+    assert path.read_bytes() == before
+
+
+def test_rows_on_other_data_are_not_mixed_with_new_ones(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    row = {**rows(tmp_path)[0], "data": "0" * 64}
+    path.write_text(json.dumps(row) + "\n")
+    assert_refused(command(*words), f"{path}: the row of plain, seed 0 was measured on other data", "--data_dir")
+
+
+def test_a_file_that_changes_under_a_sweep_is_noticed(command, words, training, tmp_path):
+    changed = HEAD + TWO.replace("0.3", "0.4")
+    training.after = lambda: write_experiment(tmp_path / "dropout", changed)
+    result = command(*words)
+    assert_refused(
+        result, "experiment.py was changed while its sweep ran: the 2 of 4 cells that are finished are", code=1
+    )
+    assert len(rows(tmp_path)) == 2 and len(training.configs) == 1
+    training.after = lambda: None
+    assert command(*words).code == 0
+    assert [config.model.dropout for config in training.configs] == [0.1, 0.4]
+
+
+def test_a_cell_that_fails_is_told_and_the_others_go_on(command, words, training, tmp_path):
+    training.seeds_that_diverge, training.rate_that_diverges = {1}, 0.3
+    result = command(*words)
+    assert result.code == 1 and result.err.count("\n") == 1 and "Traceback" not in result.err
+    assert result.err.startswith("fer_jax: 1 of 4 cells failed (more, seed 1): the reasons stand above")
+    assert "  more, seed 1: the loss of seed 1 is not a finite number" in result.out
+    assert [(row["variant"], row["seed"]) for row in rows(tmp_path)] == [("plain", 0), ("plain", 1), ("more", 0)]
+    table = (tmp_path / "dropout" / "table.md").read_text()
+    assert "| more | 5,890 | 2 | 1 | 60.00 | 60.00 | +10.00 | +10.00 |" in table and "1 of 4 cells are missing" in table
+    # Tried again it is tried alone, because it is known to spoil the others.
+    del training.configs[:]
+    training.seeds_that_diverge = set()
+    assert command(*words).code == 0
+    assert [(config.seed, config.num_seeds) for config in training.configs] == [(1, 1)]
+
+
+def test_ctrl_c_ends_a_sweep_as_it_ends_training(command, words, training, tmp_path):
+    def stop():
+        if len(training.configs) == 2:
+            raise Interrupted("interrupted; step 3 is saved", signal.SIGINT)
+
+    training.after = stop
+    result = command(*words)
+    assert result.code == 130 and result.err == "fer_jax: interrupted; step 3 is saved\n"
+    assert len(rows(tmp_path)) == 2
+
+
+def test_two_sweeps_do_not_train_in_one_folder(command, words, training, tmp_path):
+    with sweep_run.only_one(tmp_path / "runs"):
+        assert_refused(command(*words), f"another process is training in {tmp_path / 'runs'}", code=1)
+    assert command(*words).code == 0
+
+
+def test_a_readme_keeps_what_a_person_wrote(command, words, training, tmp_path):
+    readme = tmp_path / "dropout" / "README.md"
+    readme.write_text(f"mine\n{BEGIN}\nold\n{END}\nand mine\n")
+    assert command(*words).code == 0
+    text = readme.read_text()
+    assert text.startswith("mine\n") and text.endswith("\nand mine\n") and "old" not in text and "61.50" in text
+    readme.write_text("all mine\n")
+    result = command(*words)
+    assert result.code == 0 and f"{readme} has no place for the tables" in result.err
+    assert readme.read_text() == "all mine\n"
+
+
+def test_without_matplotlib_there_are_tables_and_a_sentence(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_plots", DRAW)
+    monkeypatch.delitem(sys.modules, "fer_jax.sweep.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = command(*words)
+    assert result.code == 0 and "plots need matplotlib, which is not installed: pip install" in result.err
+    assert (tmp_path / "dropout" / "table.md").exists() and not list((tmp_path / "dropout").glob("*.png"))
+
+
+def test_a_dry_run_shows_the_grid_and_writes_nothing(command, words, training, tmp_path):
+    result = command(*words, "--dry_run")
+    assert result.code == 0 and "2 variants x 2 seeds (0 to 1)" in result.out
+    assert "more   0/2 done  5,890 parameters, 2 epochs: model.dropout = 0.3" in result.out
+    assert "plain, seeds 0 to 1\n" in result.out and "timed here" in result.out
+    assert not training.configs and not (tmp_path / "runs").exists() and not list(Path().iterdir())
+    assert [path.name for path in (tmp_path / "dropout").iterdir()] == ["experiment.py"]
+
+
+def make(variants, seeds=1, **changes):
+    """A grid of variants of a small config."""
+    base = default_config(model="mnist_10k", data_name="digits")
+    base.update_from_flattened_dict(changes)
+    return make_grid(Path("x/experiment.py"), b"", "", Experiment(base=base, variants=variants, seeds=seeds))
+
+
+def cut(grid, at_once, pending=None, started=lambda name: False):
+    """The jobs, each as its cells: ('a0', 'a1')."""
+    jobs = make_jobs(grid, grid.cells() if pending is None else pending, at_once, started)
+    return [tuple(f"{cell.variant}{cell.seed}" for cell in job.cells) for job in jobs]
+
+
+def rates(*values):
+    return [Variant(name, {"optim.learning_rate": value}) for name, value in zip("abcd", values, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "jobs"),
+    [
+        (1, [("a0",), ("a1",), ("a2",), ("b0",), ("b1",), ("b2",)]),
+        (2, [("a0", "a1"), ("a2", "b2"), ("b0", "b1")]),
+        (3, [("a0", "a1", "a2"), ("b0", "b1", "b2")]),
+        (6, [("a0", "a1", "a2", "b0", "b1", "b2")]),
+        (99, [("a0", "a1", "a2", "b0", "b1", "b2")]),
+    ],
+)
+def test_seeds_and_variants_are_trained_together(at_once, jobs):
+    assert cut(make(rates(0.1, 0.2), seeds=3), at_once) == jobs
+
+
+def test_only_what_can_vary_is_trained_together():
+    variants = [*rates(0.1, 0.2), Variant("e", {"epochs": 3}), Variant("f", {"optim.learning_rate": 0.3, "epochs": 3})]
+    assert cut(make(variants), 16) == [("a0", "b0"), ("e0", "f0")]
+
+
+def test_a_run_is_a_full_product_of_what_varies():
+    def both(name, rate, smoothing):
+        return Variant(name, {"optim.learning_rate": rate, "loss.label_smoothing": smoothing})
+
+    square = [both("a", 0.1, 0.0), both("b", 0.1, 0.1), both("c", 0.2, 0.0), both("d", 0.2, 0.1)]
+    assert cut(make(square), 4) == [("a0", "b0", "c0", "d0")]
+    assert cut(make(square[:3]), 4) == [("a0", "b0"), ("c0",)]
+    grid = make(square)
+    (job,) = make_jobs(grid, grid.cells(), 4, lambda name: False)
+    members = [
+        {"seed": 0, "loss.label_smoothing": smoothing, "optim.learning_rate": rate}
+        for smoothing in (0.0, 0.1)
+        for rate in (0.1, 0.2)
+    ]
+    assert job.config.vary == {"loss.label_smoothing": (0.0, 0.1), "optim.learning_rate": (0.1, 0.2)}
+    assert [job.place(cell, grid, members) for cell in job.cells] == [0, 2, 1, 3]
+
+
+def test_who_is_trained_with_whom_does_not_depend_on_a_kill():
+    grid = make(rates(0.1, 0.2, 0.3), seeds=3)
+    whole = make_jobs(grid, grid.cells(), 2, lambda name: False)
+    for done in range(len(whole)):
+        left = [cell for job in whole[done:] for cell in job.cells]
+        assert make_jobs(grid, left, 2, lambda name: False) == whole[done:]
+    # A job that was begun is taken up whole, though one of its rows was kept and the others were torn.
+    half = [cell for cell in grid.cells() if cell != whole[0].cells[0]]
+    assert make_jobs(grid, half, 2, lambda name: name == whole[0].name)[0] == whole[0]
+    assert make_jobs(grid, half, 2, lambda name: False)[0].cells == whole[0].cells[1:]
+
+
+def test_a_digest_tells_what_changes_a_number_and_nothing_else():
+    def of(**changes):
+        return next(iter(make([Variant("a")], **changes).recipes.values())).digest
+
+    plain = of()
+    same = {"seed": 5, "num_seeds": 3, "checkpoint.keep": 5, "steps_per_call": 7, "data.fallback": "digits"}
+    for key, value in same.items():
+        assert of(**{key: value}) == plain, key
+    others = {"epochs": 3, "data.limit": 10, "optim.learning_rate": 0.5, "data.name": "mnist", "protocol": "clean"}
+    assert len({plain, *(of(**{key: value}) for key, value in others.items())}) == 1 + len(others)
+    assert of(**{"optim.decay_rate": 1.0}) == digest(
+        {**default_config("mnist_10k", "digits").to_dict(), "optim": {"decay_rate": 1}}
+    )
+
+
+def test_a_variant_may_have_a_config_of_its_own():
+    own = default_config(model="mnist_11k", data_name="digits")
+    own.seed = 9
+    grid = make([Variant("a"), Variant("b", {"epochs": 3}, config=own)], seeds=2, seed=4)
+    assert grid.seeds == [4, 5]
+    assert grid.recipes["b"].config.seed == 4 and grid.recipes["b"].config.epochs == 3
+    assert {"epochs", "model.name"} <= grid.recipes["b"].changes.keys() and not grid.recipes["a"].changes
+
+
+def test_a_base_that_varies_is_refused():
+    base = default_config(model="mnist_10k", data_name="digits")
+    base.vary = {"optim.learning_rate": (0.1, 0.2)}
+    with pytest.raises(
+        ConfigError, match="'a': config.vary is the sweep's own: make each of its combinations a variant"
+    ):
+        make_grid(Path("x"), b"", "", Experiment(base=base, variants=[Variant("a")], seeds=1))
+
+
+def test_the_three_forms_of_a_table():
+    table = Table(
+        "t", ["Δ name", "a_b"], [["x|y", Percent(0.5, 0.1, "so")], ["50 %", Percent(0.25)], ["n", None]], ["Why."]
+    )
+    assert markdown(table) == (
+        "| Δ name | a_b |\n|---|---|\n| x\\|y | 50.00 ± 10.00, so |\n| 50 % | 25.00 |\n| n |  |\n\nWhy.\n"
+    )
+    assert comma_separated(table) == ('Δ name,a_b,"a_b, half-width","a_b, note"\nx|y,50.0,10.0,so\n50 %,25.0,,\nn,,,\n')
+    assert latex(table).splitlines() == [
+        *("% Why.", r"\begin{tabular}{lr}", r"\toprule", r"$\Delta$ name & a\_b \\", r"\midrule"),
+        *(r"x|y & $50.00 \pm 10.00$, so \\", r"50 \% & $25.00$ \\", r"n &  \\", r"\bottomrule", r"\end{tabular}"),
+    ]
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("experiments/*/experiment.py")), ids=lambda path: path.parent.name)
+def test_an_experiment_of_the_repository_loads_and_each_row_is_of_one_of_its_cells(file, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    grid = load_grid(str(file))
+    cells = {(cell.digest, cell.seed) for cell in grid.cells()}
+    results = read_results(file.parent / "results.jsonl")
+    assert not results.torn
+    for row in results.rows:
+        assert (row["digest"], row["seed"]) in cells, f"{row['variant']}, seed {row['seed']}"
