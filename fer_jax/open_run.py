@@ -31,7 +31,7 @@ class Opened(NamedTuple):
       restored: the checkpoint; its logits have been verified. Its `state` is the one asked for: with several members
         'best' is the best of each.
       steps: which each member's state has taken.
-      split: 'train', 'validation' or 'test'.
+      split: 'train', 'validation', 'test' or 'seen' (see `data.protocol_splits`).
       examples: those of the split.
     """
 
@@ -57,7 +57,7 @@ def open_run(
 
     Args:
       workdir: the run's folder.
-      split: 'train', 'validation' or 'test'; '' is the one that the run's protocol watches.
+      split: 'train', 'validation', 'test' or 'seen'; '' is the one that the run's protocol watches.
       checkpoint: 'last', 'best' or the number of a step.
       data_dir: as in training.
       config: what the caller takes for the run's config, to be checked; None takes what the run has.

@@ -87,7 +87,14 @@ SEEDS = {
         **{"num_classes": 8},
     ),
 }
-COUNTS = {**{name: seed.counts for name, seed in SEEDS.items()}, "fer2013_mini": (206_119, 205_351, 768)}
+COUNTS = {
+    **{name: seed.counts for name, seed in SEEDS.items()},
+    "fer2013_mini": (206_119, 205_351, 768),
+    "mnist_best_15k": (14_638, 14_450, 188),
+    "mnist_best_8k": (7_956, 7_816, 140),
+    "mnist_best_4k": (3_904, 3_808, 96),
+    "mnist_best_1k": (998, 914, 84),
+}
 
 
 def load(path):

@@ -149,7 +149,7 @@ def test_pixels_are_prepared_alike():
 
 
 # One with everything that MNIST's have, one with every layer of the faces', and our own.
-@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini", "compact_1k"])
+@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini", "mnist_best_1k"])
 def test_a_network_is_one_function_in_both_layouts(name):
     """In float64: the logits in training, with dropout, and the gradients of all parameters."""
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import assert_refused, call_command
+from commands import JAX_CACHE, assert_refused, call_command
 from sweep_files import FakeTraining, write_experiment
 
 from fer_jax import reproduce
@@ -23,7 +23,7 @@ def command(monkeypatch, capsys, tmp_path, tiny):
     """Runs the command in this process, in an empty folder."""
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
 
     def call(*words, module=reproduce):
         return call_command(module, *words, monkeypatch=monkeypatch, capsys=capsys)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import assert_refused, call_command
+from commands import JAX_CACHE, assert_refused, call_command
 from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
 from fer_jax.build import default_config
@@ -30,7 +30,7 @@ def command(monkeypatch, capsys, tmp_path, tiny):
     """Runs the command in this process, in an empty folder."""
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
 
     def call(*words):
         return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)

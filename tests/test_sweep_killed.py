@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from commands import JAX_CACHE
 from sweep_files import HEAD, TWO, write_experiment
 
 from fer_jax.sweep.results import read_results
@@ -30,7 +31,7 @@ TIMES = ("seconds_compiling", "seconds_training", "test_reads", "command")
 def start(folder, **options):
     """The sweep of the experiment in a folder; its runs are there too."""
     words = [f"--experiment={folder / 'experiment.py'}", f"--workdir={folder / 'runs'}", "--at_once=2"]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parent / ".jax_cache")}
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": JAX_CACHE}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *words], cwd=Path(__file__).parents[1], env=environment, text=True, **options
     )
@@ -58,6 +59,7 @@ def test_three_kills_change_no_number(tmp_path):
             break
     began = time.monotonic()
     process.stdout.read()
+    process.stdout.close()
     assert process.wait() == 0
     lasts = time.monotonic() - began
     delays = []

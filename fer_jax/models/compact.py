@@ -39,28 +39,28 @@ class Row:
 
 # The comment behind a row is the side of the image after its convolution.
 TABLES: dict[str, tuple[Row, ...]] = {
-    "compact_15k": (
+    "mnist_best_15k": (
         Row(16),  # 28
         Row(16, pool=True),  # 28
         Row(24),  # 14
         Row(24, pool=True),  # 14
         Row(14),  # 7
     ),
-    "compact_8k": (
+    "mnist_best_8k": (
         Row(10),  # 28
         Row(12, pool=True),  # 28
         Row(16),  # 14
         Row(16, pool=True),  # 14
         Row(16),  # 7
     ),
-    "compact_4k": (
+    "mnist_best_4k": (
         Row(6),  # 28
         Row(8, pool=True),  # 28
         Row(10),  # 14
         Row(12, pool=True),  # 14
         Row(12),  # 7
     ),
-    "compact_1k": (
+    "mnist_best_1k": (
         Row(8, pool=True),  # 28
         Row(12, pool=True, separable=True),  # 14
         Row(12, separable=True),  # 7
