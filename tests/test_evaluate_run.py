@@ -94,7 +94,7 @@ def test_a_score_on_the_training_split_counts_every_example(copy):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"split": "foo"}, "--split: no such choice as 'foo'; known: test, train, validation"),
+        ({"split": "foo"}, "--split: no such choice as 'foo'; known: seen, test, train, validation"),
         ({"split": "tets"}, "--split: no such choice as 'tets'; did you mean 'test'?"),
         ({"split": "validation"}, "a run of protocol 'seed' has the splits test, train"),
         ({"checkpoint": "lats"}, "--checkpoint: no such choice as 'lats'; did you mean 'last'?"),
