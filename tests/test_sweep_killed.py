@@ -12,7 +12,7 @@ from sweep_files import HEAD, TWO, write_experiment
 
 from fer_jax.sweep.results import read_results
 
-# The command, with a network that compiles in a second.
+# The command, with a network that compiles in a second, and without plots.
 PROGRAM = """
 import sys
 from functools import partial
@@ -22,6 +22,7 @@ from fer_jax.sweep import __main__ as sweep
 table = (mnist.block(4, kernel=5, pool=True), mnist.logits(kernel=12))
 models.MODELS["tiny"] = partial(mnist.MnistNet, table=table)
 sys.argv[0] = "fer_jax"
+sys.modules["matplotlib"] = None
 command.run(sweep.main, sweep.FLAGS)
 """
 TIMES = ("seconds_compiling", "seconds_training", "test_reads", "command")
@@ -49,7 +50,7 @@ def table(folder):
 
 
 def test_three_kills_change_no_number(tmp_path):
-    text = (HEAD + TWO).replace("config.epochs = 2", "config.epochs = 3\n    config.checkpoint.every_steps = 2")
+    text = (HEAD + TWO).replace("config.epochs = 2", "config.epochs = 3\n    config.checkpoint.every_steps = 4")
     straight = write_experiment(tmp_path / "straight" / "dropout", text).parent
     killed = write_experiment(tmp_path / "killed" / "dropout", text).parent
     process = start(straight, stdout=subprocess.PIPE)
@@ -74,7 +75,7 @@ def test_three_kills_change_no_number(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
-    process = start(killed, stdout=subprocess.DEVNULL)
+    process = start(killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert process.wait() == 0
     assert len(rows(straight)) == 4
     assert rows(killed) == rows(straight), delays

@@ -86,12 +86,9 @@ class Progress:
         self._kept += len(rows)
         for row in rows:
             split = "test" if "test_accuracy" in row["last"] else "val"
-            found = (f"{100 * row[state][f'{split}_accuracy']:.2f}" for state in ("last", "best"))
-            last, best = found
-            self._say(
-                f"    {row['variant']}, seed {row['seed']}: {split} accuracy {last} last, {best} selected "
-                f"(epoch {row['best']['epoch']})"
-            )
+            last, best = (f"{100 * row[state][f'{split}_accuracy']:.2f}" for state in ("last", "best"))
+            selected = f", {best} selected (epoch {row['best']['epoch']})" if row["selected_by"] else ""
+            self._say(f"    {row['variant']}, seed {row['seed']}: {split} accuracy {last} last{selected}")
         left = f", {self.left()} left" if self._left > 1e-9 * self._whole else ""
         self._say(f"[{self._kept}/{self._cells}] done in {format_seconds(self._elapsed())}{left}")
 
