@@ -122,6 +122,23 @@ def test_dropout_rates_of_the_large_networks_in_order(name, rates, monkeypatch):
     assert seen == rates
 
 
+def test_the_last_convolution_has_dropout_on_demand():
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
+    key = jax.random.key(1)
+    plain = models.create(name="mnist_nobias", dropout=0.0)
+    variables = plain.init(key, images)
+
+    def logits(model):
+        return model.apply(variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+
+    dropped = np.asarray(logits(models.create(name="mnist_nobias", dropout=0.0, last_dropout=0.5)))
+    kept = dropped != 0
+    assert 0.4 < kept.mean() < 0.6
+    np.testing.assert_allclose(dropped[kept], 2 * np.asarray(logits(plain))[kept], rtol=1e-5)
+    with pytest.raises(ConfigError, match=r"config.model.last_dropout must be at least 0 and below 1, not 1"):
+        models.create(name="mnist_nobias", last_dropout=1)
+
+
 @pytest.mark.parametrize("name", ["fer2013_vgg", "fer2013_cnn"])
 def test_batch_norm_can_be_taken_out(name):
     model = models.create(name=name, batch_norm=False)
