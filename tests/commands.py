@@ -1,5 +1,6 @@
 """Running a command in the process of the tests, and what must hold of one that is refused."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -16,15 +17,15 @@ class Result:
         self.code, self.out, self.err = code, out, err
 
 
-def call_command(module, *words: str, monkeypatch, capsys) -> Result:
+def call_command(module, *words: str, monkeypatch, capsys, takes_words: bool = False) -> Result:
     """Runs a command module (`FLAGS` and `main`) as `python -m` does with these words."""
     argv = ["fer_jax", *words]
     monkeypatch.setattr(sys, "argv", argv)
     capsys.readouterr()
     saved = flagsaver.save_flag_values(module.FLAGS)
     try:
-        command.parse(module.FLAGS, argv)
-        code = command.told(module.main)
+        rest = command.parse(module.FLAGS, argv, takes_words)
+        code = command.told(functools.partial(module.main, rest[1:]) if takes_words else module.main)
     except SystemExit as end:
         code = end.code
     finally:
