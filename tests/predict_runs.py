@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_TABLE
 
-from fer_jax import models, predict, train
+from fer_jax import models, predict, provenance, train
 from fer_jax.build import default_config
 from fer_jax.models import mnist
 from fer_jax.predict.predictor import Predictor
@@ -15,28 +15,28 @@ from fer_jax.predict.predictor import Predictor
 KNOWN = {**models.MODELS, "tiny": partial(mnist.MnistNet, table=TINY_TABLE)}
 
 
-def train_runs(folder: Path, *names: str) -> Path:
-    """Trains runs of a few seconds into a folder.
+def train_runs(folder: Path) -> Path:
+    """Trains runs of a few seconds into a folder, on digits, clean protocol: 'clean', and 'many' of two members.
 
-    Args:
-      folder: gets a folder for each.
-      names: 'clean' on digits; 'many' with two members; 'stand_in' of the seed protocol, on digits in place of MNIST.
+    'stand_in' is the first with the record of a run of the seed protocol that could not have MNIST.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "MODELS", KNOWN)
-        patch.delenv("FER_JAX_DATA", raising=False)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setenv("FER_JAX_OFFLINE", "1")
-        for name in names:
-            config = default_config(model="tiny", data_name="mnist" if name == "stand_in" else "digits")
-            config.data.fallback = "digits"
-            config.protocol = "seed" if name == "stand_in" else "clean"
-            config.num_seeds = 2 if name == "many" else 1
-            config.epochs = 3
+        for name, members in (("clean", 1), ("many", 2)):
+            config = default_config(model="tiny", data_name="digits")
+            config.protocol = "clean"
+            config.num_seeds = members
+            config.epochs = 3 if name == "clean" else 1
             config.batch_size = 16
-            config.data.limit = 100
+            config.data.limit = 100 if name == "clean" else 20
             config.optim.learning_rate = 0.01
             train.train(config, workdir=str(folder / name))
+    copy_run(folder / "clean", folder / "stand_in")
+    config, record = (provenance.read_json(folder / "stand_in" / name) for name in ("config.json", "run.json"))
+    provenance.write_json(folder / "stand_in" / "config.json", {**config, "protocol": "seed"})
+    data = {**record["data"], "stand_in_for": "mnist"}
+    provenance.write_json(folder / "stand_in" / "run.json", {**record, "stand_in": True, "data": data})
     return folder
 
 

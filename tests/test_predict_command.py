@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from commands import assert_refused, call_command
 from PIL import Image
-from predict_runs import copy_run, network_of, train_runs
+from predict_runs import copy_run, network_of
 from test_pictures import JPEG, png
 
 from fer_jax import provenance
@@ -31,13 +31,8 @@ KEYS = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return train_runs(tmp_path_factory.mktemp("runs"), "stand_in")
-
-
-@pytest.fixture(scope="module")
-def network(runs):
-    return network_of(runs / "stand_in")
+def network(small_runs):
+    return network_of(small_runs / "stand_in")
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +77,8 @@ def lines(result):
     return [json.loads(line) for line in result.out.splitlines()]
 
 
-def test_a_stand_in_run_predicts_and_says_what_it_is_everywhere(command, runs, pictures):
-    result = command(f"--workdir={runs / 'stand_in'}", str(pictures), "--format=jsonl")
+def test_a_stand_in_run_predicts_and_says_what_it_is_everywhere(command, small_runs, pictures):
+    result = command(f"--workdir={small_runs / 'stand_in'}", str(pictures), "--format=jsonl")
     assert result.code == 0
     found = lines(result)
     assert [Path(one["file"]).name for one in found] == [f"{place}.png" for place in range(10)]
@@ -95,7 +90,7 @@ def test_a_stand_in_run_predicts_and_says_what_it_is_everywhere(command, runs, p
     assert result.err.count("STAND-IN DATA") == 2
     assert "uncalibrated: a run of protocol 'seed' has no validation split" in result.err
     assert "10 pictures, 10 predictions in " in result.err and "pictures a second" in result.err
-    table = command(f"--workdir={runs / 'stand_in'}", str(pictures / "3.png"), "--checkpoint=last")
+    table = command(f"--workdir={small_runs / 'stand_in'}", str(pictures / "3.png"), "--checkpoint=last")
     first, row, last = table.out.splitlines()
     assert first == last and first.startswith("*** STAND-IN DATA") and "3.png" in row and " %" in row
 
@@ -259,14 +254,14 @@ def change(path, **values):
         (lambda run: (run / "run.json").write_text("{}"), ["run.json is damaged"], 1),
     ],
 )
-def test_a_run_that_cannot_be_opened_is_told(command, runs, pictures, tmp_path, damage, parts, code):
-    run = copy_run(runs / "stand_in", tmp_path / "run")
+def test_a_run_that_cannot_be_opened_is_told(command, small_runs, pictures, tmp_path, damage, parts, code):
+    run = copy_run(small_runs / "stand_in", tmp_path / "run")
     damage(run)
     assert_refused(command(f"--workdir={run}", str(pictures / "0.png")), *parts, code=code)
 
 
-def test_a_damaged_checkpoint_is_told(command, runs, pictures, tmp_path, orbax_leftovers):
-    run = copy_run(runs / "stand_in", tmp_path / "run")
+def test_a_damaged_checkpoint_is_told(command, small_runs, pictures, tmp_path, orbax_leftovers):
+    run = copy_run(small_runs / "stand_in", tmp_path / "run")
     for path in (run / "checkpoints").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:-500])

@@ -20,7 +20,7 @@ from fer_jax.open_trained import Trained
 
 FILE = "calibration.json"
 LEAST, MOST = 0.05, 20.0
-"""The temperatures that are tried; an end is reached only by a network that is always right or no better than chance."""
+"""The temperatures that are tried: a network that is always right, or no better than chance, is given an end."""
 
 Logits = Callable[[np.ndarray], np.ndarray]
 """uint8 images [N, H, W, C] -> float64 logits [N, classes]."""

@@ -55,7 +55,8 @@ def make_framer(dataset: DataSet, image_shape: tuple[int, int, int], detect: str
     Args:
       dataset: what it was trained on; read for its name only.
       image_shape: of its input.
-      detect: one of `DETECT`; 'auto' is 'faces' for FER2013 and facial_expressions, 'digits' for MNIST, and else 'none'.
+      detect: one of `DETECT`; 'auto' is 'faces' for FER2013 and facial_expressions, 'digits' for MNIST, or else
+        'none'.
       detector: the file of a YuNet model, or '' for the Haar cascade.
 
     Raises:

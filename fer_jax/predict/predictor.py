@@ -258,7 +258,7 @@ def _named(images: Source | Iterable[Source]) -> Iterator[tuple[str, Source]]:
     if isinstance(images, np.ndarray):
         images = [images] if images.ndim < 4 else list(images)
     elif isinstance(images, str | Path | bytes) or hasattr(images, "getexif"):
-        images = [images]  # type: ignore[list-item]
+        images = [images]
     for place, source in enumerate(images):  # type: ignore[arg-type]
         name = "" if isinstance(source, str | Path) else f"picture {place}"
         if isinstance(source, np.ndarray):
@@ -268,4 +268,4 @@ def _named(images: Source | Iterable[Source]) -> Iterator[tuple[str, Source]]:
                     f"{name} is {source.dtype} {list(source.shape)}: pixels must be uint8, 0 to 255, [height, width] "
                     "or [height, width, 1 or 3]"
                 )
-        yield name, source  # type: ignore[misc]
+        yield name, source
