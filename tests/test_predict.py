@@ -261,7 +261,7 @@ def test_a_digit_is_cut_out_scaled_to_twenty_pixels_and_centred_by_mass():
     assert found.centred and not found.inverted
     rows, columns = (np.flatnonzero(found.image[..., 0].max(axis) > 100) for axis in (1, 0))
     assert rows[-1] - rows[0] + 1 == 20 and columns[-1] - columns[0] + 1 < 20
-    grid = np.arange(28) + 0.5
+    grid = np.arange(28)
     mass = found.image[..., 0] / found.image.sum()
     assert abs((mass.sum(1) * grid).sum() - 14) < 0.6 and abs((mass.sum(0) * grid).sum() - 14) < 0.6
 

@@ -14,6 +14,8 @@ from fer_jax.data.fit_image import fit_image
 SIDE, BOX = 28, 20
 _LEAST_CONTRAST = 32
 """Gray levels between the darkest and the brightest pixel below which a picture counts as blank."""
+_LONGEST_SIDE = 1024
+"""Pixels; a larger picture is framed from a smaller copy."""
 _SPECK = 0.05
 """A spot with less than this share of the largest stroke's pixels is dirt."""
 
@@ -45,7 +47,8 @@ def frame_digit(picture: np.ndarray, centre: bool = True) -> Digit | None:
     Returns:
       None of a picture without ink.
     """
-    height, width = picture.shape[:2]
+    scale = min(1.0, _LONGEST_SIDE / max(picture.shape[:2]))
+    height, width = (max(1, round(scale * length)) for length in picture.shape[:2])
     gray = fit_image(picture, (height, width, 1))[..., 0]
     if int(gray.max()) - int(gray.min()) < _LEAST_CONTRAST:
         return None
@@ -86,16 +89,19 @@ def _centred(light: np.ndarray) -> np.ndarray:
     ground, ink = np.median(light[light <= level]), np.median(light[light > level])
     strokes = _without_specks(light > (ground + ink) / 2)
     rows, columns = (np.flatnonzero(strokes.any(axis=axis)) for axis in (1, 0))
-    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    light, strokes = light[box], strokes[box]
+    height, width = strokes.shape
     scale = BOX / max(height, width)
     # Paper is never quite even: beyond a pixel of the result around the strokes it counts as black.
-    near = ndimage.binary_dilation(strokes, iterations=max(1, round(1 / scale)))
+    near = ndimage.distance_transform_edt(~strokes) <= max(1, 1 / scale)
     stretched = np.where(near, np.clip((light - ground) / (ink - ground), 0, 1), 0)
-    cut = np.rint(255 * stretched[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]).astype(np.uint8)
+    cut = np.rint(255 * stretched).astype(np.uint8)
     small = fit_image(cut[..., None], (max(1, round(height * scale)), max(1, round(width * scale)), 1))
     result = np.zeros((SIDE, SIDE, 1), np.uint8)
+    # In MNIST's own files the centre of mass is pixel (14, 14), counted from 0, half a pixel below the true middle.
     top, left = (
-        int(np.clip(round(SIDE / 2 - place - 0.5), 0, SIDE - size))
+        int(np.clip(round(SIDE / 2 - place), 0, SIDE - size))
         for place, size in zip(ndimage.center_of_mass(small[..., 0]), small.shape[:2], strict=True)
     )
     result[top : top + small.shape[0], left : left + small.shape[1]] = small

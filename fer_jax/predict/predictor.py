@@ -258,8 +258,8 @@ def _named(images: Source | Iterable[Source]) -> Iterator[tuple[str, Source]]:
     if isinstance(images, np.ndarray):
         images = [images] if images.ndim < 4 else list(images)
     elif isinstance(images, str | Path | bytes) or hasattr(images, "getexif"):
-        images = [images]
-    for place, source in enumerate(images):  # type: ignore[arg-type]
+        images = [images]  # type: ignore[list-item]
+    for place, source in enumerate(images):
         name = "" if isinstance(source, str | Path) else f"picture {place}"
         if isinstance(source, np.ndarray):
             gray = source.ndim == 2 or (source.ndim == 3 and source.shape[-1] in (1, 3))
