@@ -6,8 +6,8 @@ python -m fer_jax.predict --workdir=runs/fer2013_mini clip.mp4 --every=5 --out=c
 python -m fer_jax.predict --workdir=runs/mnist_15k - < three.png
 
 What is named is pictures, folders of pictures, videos, or - for one picture on the standard input. The exit code is 0
-if every picture was answered, 1 if one could not be read or nothing was found in it (all others are answered), 2 if
-nothing was done because of a flag or a name.
+if every picture was answered; 1 if one could not be read or nothing was found in it (all others are answered), or the
+run cannot be used; 2 if a flag or a name is wrong.
 """
 
 from absl import flags
