@@ -245,18 +245,76 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     options = build_options(config)
     members = make_members(options.seed, options.num_seeds, config.vary or {})
     changes = augment.create(**config.augment)
-    first = _of_member(config, members.each[0].values)
     dataset = data.load(**config.data, image_shape=model.image_shape, data_dir=data_dir)
     _check_fits(config, model, dataset)
     splits = data.protocol_splits(dataset, options.protocol, config.data.limit)
     steps = steps_per_epoch(len(splits.train), options.batch_size)
     counts = np.bincount(splits.train.labels, minlength=model.num_classes).tolist()
-    classes = {"class_counts": counts, "class_names": dataset.class_names}
-    objective = losses.create(**first.loss, **classes)
     shares = losses.soft_targets(config.loss.targets, splits.train, dataset.class_names)
     balanced = options.sampling == "balanced"
     if balanced:
         losses.check_every_class("config.sampling = 'balanced'", counts, dataset.class_names)
+    schedules, mesh, programs = _make_programs(
+        config,
+        members,
+        model,
+        changes,
+        {"class_counts": counts, "class_names": dataset.class_names},
+        examples=len(splits.train),
+        balanced_labels=splits.train.labels if balanced else None,
+    )
+    targets = config.loss.targets
+    return Run(options, members, model, summary, schedules, mesh, programs, dataset, splits, targets, shares, steps)
+
+
+class Core(NamedTuple):
+    """What a config names apart from its data: what it takes to restore a state of a run and to compute with it.
+
+    `Run` has the same under the same names, and `programs` that train.
+    """
+
+    members: Members
+    model: models.Network
+    mesh: Mesh
+    programs: Programs
+
+
+def build_core(config: ml_collections.ConfigDict, train_examples: int, class_names: Sequence[str]) -> Core:
+    """What a resolved config of a run names, without reading its data; compiles nothing.
+
+    Args:
+      config: of the run.
+      train_examples: how many it is trained on.
+      class_names: of its data.
+
+    Raises:
+      ConfigError: a value out of its range.
+    """
+    options = build_options(config)
+    members = make_members(options.seed, options.num_seeds, config.vary or {})
+    model, _ = _check_each(config, members)
+    # The losses are not computed, so what they weigh the classes by is no matter.
+    classes = {"class_counts": [1] * model.num_classes, "class_names": class_names}
+    changes = augment.create(**config.augment)
+    _, mesh, programs = _make_programs(config, members, model, changes, classes, examples=train_examples)
+    return Core(members, model, mesh, programs)
+
+
+def _make_programs(
+    config: ml_collections.ConfigDict,
+    members: Members,
+    model: models.Network,
+    changes: augment.Augment | None,
+    classes: Mapping[str, Any],
+    *,
+    examples: int,
+    balanced_labels: np.ndarray | None = None,
+) -> tuple[list[Schedule], Mesh, Programs]:
+    """The schedules of each member, the mesh and the programs; `classes` are their counts and names."""
+    options = build_options(config)
+    first = _of_member(config, members.each[0].values)
+    objective = losses.create(**first.loss, **classes)
+    steps = steps_per_epoch(examples, options.batch_size)
     optimizers = [
         optim.create(**own.optim, steps_per_epoch=steps, epochs=options.epochs)
         for own in (_of_member(config, member.values) for member in members.each)
@@ -264,22 +322,19 @@ def build(config: ml_collections.ConfigDict, data_dir: str = "") -> Run:
     schedules = [optimizer.schedule for optimizer in optimizers]
     shape: dict[str, Any] = {
         "image_shape": model.image_shape,
-        "examples": len(splits.train),
+        "examples": examples,
         # Places that no example can fill would cost memory and time.
-        "batch_size": min(options.batch_size, len(splits.train)),
-        "balanced_labels": splits.train.labels if balanced else None,
+        "batch_size": min(options.batch_size, examples),
+        "balanced_labels": balanced_labels,
     }
     if members.many:
         mesh = make_member_mesh(len(members), share=device_count(options.batch_size))
         parts = make_parts(config.to_dict(), model, schedules[0], changes, **classes)
         values = value_arrays(members, schedules)
-        programs = make_member_programs(parts, values, mesh, **shape)
-    else:
-        mesh = make_mesh(device_count(options.batch_size))
-        recipe = Recipe(changes, objective, options.ema_decay)
-        programs = make_programs(model, optimizers[0].tx, mesh, recipe=recipe, **shape)
-    targets = config.loss.targets
-    return Run(options, members, model, summary, schedules, mesh, programs, dataset, splits, targets, shares, steps)
+        return schedules, mesh, make_member_programs(parts, values, mesh, **shape)
+    mesh = make_mesh(device_count(options.batch_size))
+    recipe = Recipe(changes, objective, options.ema_decay)
+    return schedules, mesh, make_programs(model, optimizers[0].tx, mesh, recipe=recipe, **shape)
 
 
 def _of_member(config: ml_collections.ConfigDict, values: Values) -> ml_collections.ConfigDict:

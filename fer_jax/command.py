@@ -6,6 +6,7 @@ A command is a module with `FLAGS`, its own `FlagValues`, so that several comman
 
 import contextlib
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -22,28 +23,40 @@ _HELP = {"--help", "-h", "-help", "--helpshort"}
 _HELPFULL = {"--helpfull"}
 
 
-def run(main: Callable[[], None], values: flags.FlagValues) -> None:
+def run(main: Callable[..., None], values: flags.FlagValues) -> None:
     """Runs a command as a program, and ends the process with its exit code.
 
     Args:
-      main: does what the flags say, which have been parsed. It raises UserError for what the user can mend.
+      main: does what the flags say, which have been parsed. It raises UserError for what the user can mend. If it has
+        an argument, that is a list of the words that are no flags; otherwise there may be none.
       values: the command's flags.
     """
     # Orbax logs a traceback of what it raises as well; what a user must know is said in our own words.
     logging.set_verbosity(logging.FATAL)
-    app.run(lambda argv: told(main), flags_parser=functools.partial(parse, values))
+    parser = functools.partial(parse, values, takes_words=takes_words(main))
+    app.run(lambda argv: told(lambda: call(main, argv[1:])), flags_parser=parser)
 
 
-def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+def takes_words(main: Callable[..., None]) -> bool:
+    """Whether the `main` of a command takes the words that are no flags."""
+    return bool(inspect.signature(main).parameters)
+
+
+def call(main: Callable[..., None], words: list[str]) -> None:
+    """Calls the `main` of a command, with the words that are no flags if it takes them."""
+    main(*[words] * takes_words(main))
+
+
+def parse(values: flags.FlagValues, argv: list[str], takes_words: bool = False) -> list[str]:
     """Parses the flags of a command and those of absl.
 
     Args:
-      values: the command's flags; the flag of a config file, if there is one, is called `flag_errors.CONFIG`, and one
-        whose value may stand without the flag is called `flag_errors.WORD`.
+      values: the command's flags; the flag of a config file, if there is one, is called `flag_errors.CONFIG`.
       argv: the command and its words.
+      takes_words: whether there may be words that are no flags.
 
     Returns:
-      The words that are no flags: the command only.
+      The words that are no flags: the command, and those that it takes.
 
     Raises:
       SystemExit: with 0 after help; with 2 after the sentence that says what is wrong with a flag or the config file.
@@ -52,19 +65,18 @@ def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
         print(_help(values, full=bool(_HELPFULL & set(argv))))
         sys.exit(0)
     values.append_flag_values(flags.FLAGS)
-
-    argv = flag_errors.name_word(values, argv)
+    words: list[str] = []
 
     def parse_all() -> None:
         if flag_errors.CONFIG in values:
             values[flag_errors.CONFIG].parser = flag_errors.ConfigFileParser(argv)
-        flag_errors.parse(values, argv)
+        words.extend(flag_errors.parse(values, argv, takes_words))
 
     code = told(parse_all)
     if code:
         sys.exit(code)
     flags.FLAGS.mark_as_parsed()
-    return argv[:1]
+    return [*argv[:1], *words]
 
 
 def _help(values: flags.FlagValues, full: bool) -> str:

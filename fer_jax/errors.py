@@ -46,6 +46,11 @@ def warn(message: str) -> None:
     print(f"fer_jax: warning: {message}", file=sys.stderr, flush=True)
 
 
+def note(message: str) -> None:
+    """Tells something on stderr that is no fault; what a command answers goes to the standard output."""
+    print(f"fer_jax: {message}", file=sys.stderr, flush=True)
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """The end of a sentence about an unknown word: the nearest choice, or all of them."""
     choices = sorted(choices)

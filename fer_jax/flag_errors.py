@@ -5,7 +5,6 @@ only where the config is first used.
 """
 
 import difflib
-import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -19,19 +18,20 @@ from fer_jax.python_file import call_function
 CONFIG = "config"
 """The flag that names a config file; --config.KEY=VALUE sets one of its keys."""
 
-WORD = "claim"
-"""The flag whose value may stand for itself, as a word that is no flag."""
-
 _OF_CONFIG = re.compile(rf"--?(no)?{CONFIG}(\.[^=]*)?(=.*)?", re.DOTALL)
 _NOUNS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def parse(values: flags.FlagValues, argv: Sequence[str], takes_words: bool = False) -> list[str]:
     """Parses all flags; those of the config last, because to load it imports JAX, which takes seconds.
 
     Args:
       values: the flags; the parser of CONFIG is a `ConfigFileParser`.
       argv: the command and its words.
+      takes_words: whether there may be words that are no flags.
+
+    Returns:
+      Those words, without the command.
 
     Raises:
       ConfigError: a word is no flag, or no value of its flag.
@@ -39,26 +39,16 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
     plain, of_config = _sort(argv)
     _check_known(values, plain)
     try:
-        _check_no_more(values(plain))
+        words = values(plain)[1:]
+        _check_words(words, takes_words)
         _check_order(of_config)
-        _check_no_more(values(argv))
+        words = values(argv)[1:]
+        _check_words(words, takes_words)
     except flags.IllegalFlagValueError as error:
         raise ConfigError(_wrong_value(values, error)) from error
     except (flags.Error, KeyError, TypeError, ValueError) as error:
         missing = re.fullmatch(r"Missing value for flag (\S+)", str(error))
         raise ConfigError(f"{missing[1]} lacks its value: {missing[1]}=VALUE" if missing else _line(error)) from error
-
-
-def name_word(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """The words of a command, with '--WORD=' before the first that is no flag and no flag's value, if it has that."""
-    words = list(argv)
-    if WORD in values:
-        for place, (before, word) in enumerate(itertools.pairwise(words), start=1):
-            name = before.lstrip("-")
-            is_value = before.startswith("-") and name in values and not values[name].boolean
-            if not word.startswith("-") and not is_value:
-                words[place] = f"--{WORD}={word}"
-                break
     return words
 
 
@@ -87,10 +77,10 @@ def _check_known(values: flags.FlagValues, words: Sequence[str]) -> None:
         raise ConfigError(f"--{name}{dot}{key}: no such flag; {hint}")
 
 
-def _check_no_more(rest: Sequence[str]) -> None:
-    if len(rest) > 1:
-        hint = f"did you mean --{CONFIG}={rest[1]}?" if rest[1].endswith(".py") else "a flag is written --name=value"
-        raise ConfigError(f"'{rest[1]}' is no flag; {hint}")
+def _check_words(words: Sequence[str], takes_words: bool) -> None:
+    if words and not takes_words:
+        hint = f"did you mean --{CONFIG}={words[0]}?" if words[0].endswith(".py") else "a flag is written --name=value"
+        raise ConfigError(f"'{words[0]}' is no flag; {hint}")
 
 
 def _check_order(words: Sequence[str]) -> None:
@@ -133,7 +123,8 @@ def _wrong_value(values: flags.FlagValues, error: flags.IllegalFlagValueError) -
     choices = getattr(values[found[1]].parser, "enum_values", None)
     if choices:
         return f"--{found[1]}={value}: no such {found[1]}; {did_you_mean(value, choices)}"
-    kind = bool if values[found[1]].boolean else type(values[found[1]].default)
+    is_whole = isinstance(values[found[1]].parser, flags.IntegerParser)
+    kind = bool if values[found[1]].boolean else int if is_whole else type(values[found[1]].default)
     if kind not in _NOUNS:
         return _line(error)
     return f"--{found[1]}={value} must be {_NOUNS[kind]}"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fer_jax import provenance
-from fer_jax.build import Run, build, resolve
+from fer_jax.build import Core, Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
 from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
@@ -68,30 +68,65 @@ def open_run(
     """
     if split:
         check_choice("--split", split, SPLITS)
-    if not checkpoint.isdecimal():
-        check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
+    check_checkpoint(checkpoint)
     folder = Path(workdir)
-    stated, record = _read_run(folder)
+    stated, record = read_trained_run(folder)
     run = build(resolve(stated), data_dir)
     say_stand_in(run.dataset)
     wanted = json.loads(resolve(config).to_json()) if config else stated
     check_same_run(folder, stated, record, wanted, run.dataset)
     split = split or run.splits.watched_name
     examples = _split(run, split)
+    restored = restore_checked(run, folder, checkpoint, record)
+    steps = run.members.unpack(np.asarray(restored.arrays["state"].step))
+    return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
+
+
+def check_checkpoint(checkpoint: str) -> None:
+    """Raises ConfigError unless `checkpoint` is 'last', 'best' or the number of a step."""
+    if not checkpoint.isdecimal():
+        check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
+
+
+def restore_checked(
+    run: Run | Core, folder: Path, checkpoint: str, record: Mapping[str, Any], exactly: bool = True
+) -> Restored:
+    """The checkpoint asked for, its logits verified; with several members 'best' is the best of each.
+
+    Args:
+      run: what the state is to be computed with.
+      folder: of the run.
+      checkpoint: 'last', 'best' or the number of a step.
+      record: of the run.
+      exactly: as in `verify_logits`.
+
+    Raises:
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+    """
     if not (folder / FOLDER).is_dir():
         raise CheckpointError(f"{folder / FOLDER} does not exist: the run has saved nothing yet")
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         restored = checkpoints.restore(_step(run, checkpoint, record, checkpoints), template(run))
     if checkpoint == "best" and run.members.many:
         restored = best_of(restored)
-    verify_logits(run, restored)
-    steps = run.members.unpack(np.asarray(restored.arrays["state"].step))
-    return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
+    verify_logits(run, restored, exactly)
+    return restored
 
 
-def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The config and the record of the run in a folder."""
-    stated, record = read_run(folder)
+def read_trained_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config and the record of the run in a folder.
+
+    Raises:
+      ConfigError: there is none, or one that this version does not read.
+      UserError: a file of it is damaged.
+    """
+    try:
+        stated, record = read_run(folder)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{folder / CONFIG_FILE} does not fit this version of fer_jax ({error}): use the version that trained the "
+            f"run, whose commit stands in {provenance.FILE}"
+        ) from error
     if stated is None or record is None:
         known = [str(path.parent) for path in folder.parent.glob(f"*/{provenance.FILE}")]
         hint = f"; {did_you_mean(str(folder), known)}" if known else ": name the folder of a trained run"
@@ -108,7 +143,7 @@ def _split(run: Run, name: str) -> Split:
     return splits[name]
 
 
-def _step(run: Run, checkpoint: str, record: dict, checkpoints: Checkpoints) -> int:
+def _step(run: Run | Core, checkpoint: str, record: Mapping[str, Any], checkpoints: Checkpoints) -> int:
     if checkpoint.isdecimal():
         return int(checkpoint)
     # With several members every checkpoint carries the best state of each.

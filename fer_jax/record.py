@@ -57,6 +57,7 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
             "fingerprint": dataset.fingerprint,
             "stand_in_for": dataset.stand_in_for,
             "train_examples": len(run.splits.train),
+            "class_names": list(dataset.class_names),
             "targets": run.targets,
         },
         "params": {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable},

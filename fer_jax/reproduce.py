@@ -22,7 +22,7 @@ from fer_jax.errors import ConfigError, UserError, did_you_mean
 # JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
 
 FLAGS = flags.FlagValues()
-_CLAIM = flags.DEFINE_string("claim", "", "The id of the number; it may stand without '--claim='.", flag_values=FLAGS)
+FLAGS.set_gnu_getopt(True)
 _LIST = flags.DEFINE_bool("list", False, "Print the ids of all numbers.", flag_values=FLAGS)
 _SEEDS = flags.DEFINE_integer("seeds", 0, "Run the first so many of its seeds; default: all.", flag_values=FLAGS)
 _EXPERIMENTS = flags.DEFINE_string(
@@ -38,14 +38,16 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}_")
 _EXAMPLE = "digits_smoke/rate-0.001/last"
 
 
-def main() -> None:
-    """Does what the flags say, which have been parsed.
+def main(words: list[str]) -> None:
+    """Does what the flags say, which have been parsed, with the id among the words.
 
     Raises:
       UserError: what the user can mend; a number that falls outside its interval.
     """
-    if not (_LIST.value or _CLAIM.value):
+    if not (_LIST.value or words):
         raise ConfigError(f"the id of a number is missing, for example {_EXAMPLE}: --list prints all")
+    if len(words) > (0 if _LIST.value else 1):
+        raise ConfigError(f"'{words[-1]}' is too much: name the id of one number, or --list")
     if _SEEDS.value < 0:
         raise ConfigError(f"--seeds must be at least 0, not {_SEEDS.value}")
     files = _experiments(Path(_EXPERIMENTS.value))
@@ -53,8 +55,8 @@ def main() -> None:
     if _LIST.value:
         list_numbers(files)
         return
-    experiment, _, number = _CLAIM.value.partition("/")
-    name = _find(experiment, files)
+    experiment, _, number = words[0].partition("/")
+    name = _find(experiment, words[0], files)
     reproduce(files[name], name, number, seeds=_SEEDS.value, workdir=_WORKDIR.value, data_dir=_DATA_DIR.value)
 
 
@@ -70,12 +72,12 @@ def _experiments(folder: Path) -> dict[str, Path]:
     }
 
 
-def _find(experiment: str, files: dict[str, Path]) -> str:
-    """The name of an experiment that is given with its date or without."""
+def _find(experiment: str, claim: str, files: dict[str, Path]) -> str:
+    """The name of an experiment that an id gives with its date or without."""
     for name, path in files.items():
         if experiment in (name, path.parent.name):
             return name
-    raise ConfigError(f"no experiment '{experiment}' for '{_CLAIM.value}'; {did_you_mean(experiment, files)}")
+    raise ConfigError(f"no experiment '{experiment}' for '{claim}'; {did_you_mean(experiment, files)}")
 
 
 def list_numbers(files: dict[str, Path]) -> None:

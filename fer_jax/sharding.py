@@ -70,6 +70,11 @@ def sharded_columns(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
 
 
+def sharded_rows(mesh: Mesh) -> NamedSharding:
+    """[batch, ...] with the batch divided over the devices."""
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+
+
 def round_up(batch_size: int, mesh: Mesh) -> int:
     """The smallest multiple of the devices that share a batch that is no less than `batch_size`."""
     devices = mesh.shape[BATCH_AXIS]

@@ -27,8 +27,8 @@ def call_command(module, *words: str, monkeypatch, capsys) -> Result:
     capsys.readouterr()
     saved = flagsaver.save_flag_values(module.FLAGS)
     try:
-        command.parse(module.FLAGS, argv)
-        code = command.told(module.main)
+        rest = command.parse(module.FLAGS, argv, command.takes_words(module.main))
+        code = command.told(lambda: command.call(module.main, rest[1:]))
     except SystemExit as end:
         code = end.code
     finally:

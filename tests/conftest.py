@@ -96,6 +96,14 @@ def tiny_config(tiny) -> ml_collections.ConfigDict:
     return config
 
 
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory) -> Path:
+    """The folder of the small trained runs that predict; see `predict_runs`. A test that changes one copies it."""
+    import predict_runs
+
+    return predict_runs.train_runs(tmp_path_factory.mktemp("runs"))
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing in the program may catch it."""
 

@@ -29,6 +29,7 @@ FLOORS = [
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("models.keras_files",),
         *("sweep.experiment",),
+        *("predict.opencv",),
     },
     {
         *("checkpoint", "flag_errors", "members", "provenance", "run_words", "schedules", "summary"),
@@ -36,11 +37,13 @@ FLOORS = [
         *("data.places",),
         *("models.lowering",),
         *("sweep",),
+        *("predict.digits", "predict.faces", "predict.frames"),
     },
     {
         *("command", "losses", "optim", "over_seeds"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
         *("models.convolution", "models.network"),
+        *("predict.framing",),
         *("report.findings",),
     },
     {
@@ -68,12 +71,13 @@ FLOORS = [
         *("sweep.jobs", "sweep.results"),
     },
     {
-        *("evaluate_run", "train"),
+        *("evaluate_run", "open_trained", "train"),
         *("report.write",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
         *("main",),
+        *("predict.calibration",),
         *("report.__main__",),
         *("sweep.estimate", "sweep.plots", "sweep.run", "sweep.tables"),
     },
@@ -83,18 +87,30 @@ FLOORS = [
         *("reproduce",),
         *("sweep.__main__",),
     },
+    {"predict.predictor"},
+    {
+        *("predict",),
+        *("predict.draw", "predict.output"),
+    },
+    {"predict.sources"},
+    {"predict.job"},
+    {"predict.__main__"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
-    "absl.flags": ("main", "audit", "report.__main__", "reproduce", "sweep.__main__", "command", "flag_errors"),
+    "absl.flags": (
+        *("main", "audit", "predict.__main__", "report.__main__", "reproduce", "sweep.__main__"),
+        *("command", "flag_errors"),
+    ),
     "absl.app": ("command",),
     "ml_collections.config_flags": ("main",),
     "flax.linen": ("models.",),
     "orbax": ("checkpoint",),
     "tensorflow_datasets": ("data.",),
     "sklearn": ("data.",),
-    "PIL": ("data.fit_image",),
+    "PIL": ("data.fit_image", "predict.draw"),
+    "cv2": ("predict.opencv",),
     "tensorboardX": ("writers",),
     "h5py": ("models.keras_files",),
     "keras": (),
@@ -272,4 +288,4 @@ def test_starting_a_run_imports_no_other_framework():
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     imported = set(output.split())
     assert {"fer_jax", "jax", "flax"} <= imported
-    assert not imported & {"tensorflow", "torch", "keras", "matplotlib"}
+    assert not imported & {"tensorflow", "torch", "keras", "matplotlib", "cv2"}

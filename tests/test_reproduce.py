@@ -111,7 +111,7 @@ def test_a_difference_trains_both_variants_and_fewer_seeds_widen_the_interval(co
         (["dropout"], "no number 'dropout/'"),
         (["dropout/more/last", "--seeds=3"], "--seeds=3: 'dropout/more/last' is of 2 seeds"),
         (["dropout/more/last", "--seeds", "-1"], "--seeds must be at least 0, not -1"),
-        (["dropout/more/last", "again"], "'again' is no flag"),
+        (["dropout/more/last", "again"], "'again' is too much: name the id of one number, or --list"),
         (["--experiments=none", "--list"], "--experiments=none holds no */experiment.py"),
     ],
 )

@@ -28,6 +28,8 @@ LOADERS: dict[str, Callable[..., DataSet]] = {
 # Those that need neither files nor a network.
 EMBEDDED = ("digits", "synthetic_faces")
 PROTOCOLS = ("seed", "clean", "tune", "full")
+WITH_VALIDATION = ("clean", "tune")
+"""Those with a split that is neither trained on nor the test split."""
 SEEN = "seen"
 """Of 'full': the images that are watched though they are trained on, which choose nothing."""
 

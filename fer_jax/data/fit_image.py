@@ -1,9 +1,11 @@
 """The only way from a picture, of any size and kind, to the uint8 input of a network."""
 
 import contextlib
+import functools
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +14,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fer_jax.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""The endings by which a folder's pictures are known, in lower case."""
+"""The endings by which a data set's pictures are known, in lower case."""
+ALL_SUFFIXES = (
+    *SUFFIXES,
+    *(".jfif", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k"),
+)
+"""Those of every format that is read."""
 
 # Pillow knows more, some of which run other programs (EPS starts Ghostscript).
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+
+Source = str | Path | bytes | Image.Image | np.ndarray
+"""A picture: a file, the bytes of one, what Pillow has opened, or its pixels, uint8 [H, W] or [H, W, 1 or 3]."""
+
 _SMALLEST_SIDE = 8
 _SIXTEEN_BITS = 65535
 
 
-def fit_image(
-    source: str | Path | bytes | Image.Image | np.ndarray, image_shape: tuple[int, int, int], name: str = ""
-) -> np.ndarray:
+def fit_image(source: Source, image_shape: tuple[int, int, int], name: str = "") -> np.ndarray:
     """Fits a picture to a network: turned upright, gray or RGB, cut to the middle, scaled.
 
     It is turned as its EXIF says; what is transparent shows white behind it; 16-bit samples are scaled to 8 bits;
@@ -31,7 +40,7 @@ def fit_image(
     frames the first is used.
 
     Args:
-      source: a file, the bytes of one, a picture that Pillow has opened, or its pixels, uint8 [H, W, 1 or 3].
+      source: the picture.
       image_shape: (height, width, channels), with 1 or 3 channels.
       name: what errors call the picture; '' for its path.
 
@@ -45,25 +54,52 @@ def fit_image(
     """
     height, width, channels = image_shape
     mode = {1: "L", 3: "RGB"}[channels]
+    with _opened(source, name, min(_SMALLEST_SIDE, height, width)) as (image, name):
+        plain = _plain(image, name)
+        plain = plain if plain.mode == mode else plain.convert(mode)
+        fitted = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
+        return np.asarray(fitted, np.uint8).reshape(image_shape)
+
+
+def read_picture(source: Source, name: str = "") -> np.ndarray:
+    """A whole picture, as `fit_image` would turn and colour it: what is to be fitted can be cut out of it.
+
+    Args:
+      source: the picture.
+      name: what errors call it; '' for its path.
+
+    Returns:
+      uint8 [H, W, 1] of a gray picture, [H, W, 3] of one in colour.
+
+    Raises:
+      DataError: as `fit_image`, for a network of 8 pixels or more on a side.
+    """
+    with _opened(source, name, _SMALLEST_SIDE) as (image, name):
+        pixels = np.asarray(_plain(image, name), np.uint8)
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+@contextlib.contextmanager
+def _opened(source: Source, name: str, smallest: int) -> Iterator[tuple[Image.Image, str]]:
+    """The picture, of which only the header has been read, and its name; what goes wrong with it is told."""
     if not name:
         name = str(source) if isinstance(source, str | Path) else getattr(source, "filename", "") or "the picture"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of harmless faults, such as an EXIF entry that cannot be read.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with _opened(source, name) as image:
-                smallest = min(_SMALLEST_SIDE, height, width)
+            with _image(source, name) as image:
                 if min(image.size) < smallest:
                     raise DataError(
                         f"{name} is {image.width}x{image.height} pixels: a picture needs {smallest} on each side"
                     )
-                fitted = ImageOps.fit(_plain(image, name, mode), (width, height), Image.Resampling.LANCZOS)
+                yield image, name
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(
                 f"{name} has more pixels than the {Image.MAX_IMAGE_PIXELS} that are read: scale it down first"
             ) from error
         except UnidentifiedImageError as error:
-            raise DataError(f"{name} is not a picture ({', '.join(_FORMATS)}): get it again, or remove it") from error
+            raise DataError(f"{name} is not a picture ({', '.join(_formats())}): get it again, or remove it") from error
         except DataError:
             raise
         except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
@@ -72,15 +108,19 @@ def fit_image(
                 f"{name} cannot be decoded ({reason}), so it is damaged, truncated or of a rare kind: get it again, or "
                 "remove it"
             ) from error
-    return np.asarray(fitted, np.uint8).reshape(image_shape)
 
 
-def _opened(
-    source: str | Path | bytes | Image.Image | np.ndarray, name: str
-) -> contextlib.AbstractContextManager[Image.Image]:
-    """The picture, of which only the header has been read."""
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _image(source: Source, name: str) -> contextlib.AbstractContextManager[Image.Image]:
     if isinstance(source, np.ndarray):
-        return contextlib.nullcontext(Image.fromarray(source[..., 0] if source.shape[-1] == 1 else source))
+        gray = source.ndim == 3 and source.shape[-1] == 1
+        return contextlib.nullcontext(Image.fromarray(source[..., 0] if gray else source))
     if isinstance(source, Image.Image):
         return contextlib.nullcontext(source)  # The caller opened it and is to close it.
     if not isinstance(source, bytes):
@@ -90,7 +130,7 @@ def _opened(
             raise DataError(f"{name} cannot be read: {getattr(error, 'strerror', error)}") from error
     if not source:
         raise DataError(f"{name} is empty: get it again, or remove it")
-    return Image.open(io.BytesIO(source), formats=_FORMATS)
+    return Image.open(io.BytesIO(source), formats=_formats())
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -101,8 +141,8 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _plain(image: Image.Image, name: str, mode: str) -> Image.Image:
-    """The picture upright, in 'L' or 'RGB'."""
+def _plain(image: Image.Image, name: str) -> Image.Image:
+    """The picture upright, in 'L' where it is gray, or else in 'RGB'."""
     sixteen_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     image = _upright(image)
     if sixteen_bits:
@@ -113,7 +153,7 @@ def _plain(image: Image.Image, name: str, mode: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if image.mode not in ("1", "L", "RGB"):
-        # Pillow turns some modes into RGB only, and palettes into gray less exactly.
-        image = image.convert("RGB")
-    return image if image.mode == mode else image.convert(mode)
+    if image.mode == "1":
+        return image.convert("L")
+    # Pillow turns some modes into RGB only, and palettes into gray less exactly.
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")

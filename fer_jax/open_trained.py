@@ -1,0 +1,92 @@
+"""Opening a trained network without its data: what predicting and handing on a network take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fer_jax import data, provenance
+from fer_jax.build import Core, build_core, resolve
+from fer_jax.data.dataset import DataSet
+from fer_jax.data.subsets import OFFICIAL
+from fer_jax.errors import ConfigError
+from fer_jax.open_run import check_checkpoint, read_trained_run, restore_checked
+from fer_jax.steps import TrainState, evaluated_part
+
+
+class Trained(NamedTuple):
+    """A trained network, without its data.
+
+    Attributes:
+      folder: the run's folder.
+      config: as it stands in config.json.
+      record: as it stands in run.json; of a run with several members what it tells of the one chosen.
+      core: all that the config names but the data.
+      dataset: what run.json tells of the data set, without an example of it.
+      member: the place of the one chosen, from 0.
+      step: how many the state has taken.
+      state: what evaluation needs of that member's state, arrays on the host; without a key.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    record: dict[str, Any]
+    core: Core
+    dataset: DataSet
+    member: int
+    step: int
+    state: TrainState
+
+
+def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None = None, data_dir: str = "") -> Trained:
+    """Opens a run to compute with its network; its data need not be there.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: 'last', 'best' or the number of a step.
+      member: of a run with several, counted from 0; None is the first.
+      data_dir: as in training; read for the names of the classes only, where an old run.json does not tell them.
+
+    Raises:
+      ConfigError: no run in `workdir`, one that this version does not read, or a member that it does not have.
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+    """
+    check_checkpoint(checkpoint)
+    folder = Path(workdir)
+    stated, record = read_trained_run(folder)
+    config = resolve(stated)
+    count = len(record["members"]) if "members" in record else 1
+    place = member or 0
+    if not 0 <= place < count:
+        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
+        raise ConfigError(f"--member={member}: the run {has}")
+    dataset = _without_examples(folder, config, record, data_dir)
+    core = build_core(config, record["data"]["train_examples"], dataset.class_names)
+    # A network outlives the version that trained it, whose sums may have been in another order.
+    restored = restore_checked(core, folder, checkpoint, record, exactly=False)
+    state = evaluated_part(restored.arrays["state"]).replace(rng=None)
+    own = core.members.unpack_tree(state)[place]
+    return Trained(
+        folder, stated, core.members.record_of(record, place), core, dataset, place, int(np.asarray(own.step)), own
+    )
+
+
+def _without_examples(folder: Path, config: Any, record: Mapping[str, Any], data_dir: str) -> DataSet:
+    """What the record of a run tells of its data set."""
+    known = record["data"]
+    if not (isinstance(known, dict) and {"name", "source", "stand_in_for", "train_examples"} <= known.keys()):
+        raise ConfigError(f"{folder / provenance.FILE} is damaged (its 'data'): restore it, or name another --workdir")
+    names = known.get("class_names") or _scored_classes(record)
+    if not names:
+        names = data.load(**config.data, data_dir=data_dir).class_names
+    return DataSet(known["name"], {}, tuple(names), known["source"], known["stand_in_for"])
+
+
+def _scored_classes(record: Mapping[str, Any]) -> list[str]:
+    """The classes by whose names the final scores of a run are told; none where it has no scores."""
+    found = (record.get("scores") or {}).get("best") or {}
+    found = found[0] if isinstance(found, list) else found
+    for split in found.values():
+        return list(split["plain"][OFFICIAL]["per_class"])
+    return []
