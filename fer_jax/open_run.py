@@ -14,8 +14,9 @@ from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
 from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
+from fer_jax.members import Members
 from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
-from fer_jax.writers import say_stand_in
+from fer_jax.writers import say, say_stand_in
 
 SPLITS = ("train", "validation", "test")
 
@@ -89,9 +90,27 @@ def open_run(
     return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
 
 
+def member_place(members: Members, member: int | None) -> int:
+    """The place of the member that a command asks for; None is the first, which is said where there are several.
+
+    Raises:
+      ConfigError: there is no such member.
+    """
+    count = len(members)
+    if member is None and count > 1:
+        say(f"The run has {count} members; this is of the first ({members.each[0]}): --member=1 is the next.")
+    if not 0 <= (member or 0) < count:
+        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
+        raise ConfigError(f"--member={member}: the run {has}")
+    return member or 0
+
+
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config and the record of the run in a folder."""
-    stated, record = read_run(folder)
+    try:
+        stated, record = read_run(folder)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / CONFIG_FILE} is damaged, or of another version of fer_jax: {error}") from error
     if stated is None or record is None:
         known = [str(path.parent) for path in folder.parent.glob(f"*/{provenance.FILE}")]
         hint = f"; {did_you_mean(str(folder), known)}" if known else ": name the folder of a trained run"

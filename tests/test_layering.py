@@ -70,7 +70,7 @@ FLOORS = [
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
-    "absl.flags": ("main", "audit", "report.__main__", "command", "flag_errors"),
+    "absl.flags": ("main", "audit", "export.__main__", "report.__main__", "command", "flag_errors"),
     "absl.app": ("command",),
     "ml_collections.config_flags": ("main",),
     "flax.linen": ("models.",),
@@ -80,7 +80,11 @@ FENCES = {
     "PIL": ("data.fit_image",),
     "tensorboardX": ("writers",),
     "h5py": ("models.keras_files",),
-    "keras": (),
+    "keras": ("export.keras",),
+    "jax2onnx": ("export.onnx",),
+    "onnx": ("export.onnx",),
+    "onnxruntime": ("export.onnx",),
+    "safetensors": ("export.safetensors",),
     "tensorflow": (),
     "torch": (),
     "matplotlib": ("report.figures",),
@@ -255,4 +259,4 @@ def test_starting_a_run_imports_no_other_framework():
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     imported = set(output.split())
     assert {"fer_jax", "jax", "flax"} <= imported
-    assert not imported & {"tensorflow", "torch", "keras", "matplotlib"}
+    assert not imported & {"tensorflow", "torch", "keras", "matplotlib", "onnx", "onnxruntime", "safetensors"}
