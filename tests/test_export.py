@@ -84,7 +84,7 @@ def noise(shape, count=5):
     return np.random.RandomState(1).randint(0, 256, (count, *shape)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", LIGHT + ["onnx"])
+@pytest.mark.parametrize("name", [*LIGHT, "onnx"])
 def test_a_file_is_the_run_and_says_where_it_comes_from(command, workdir, name):
     if name == "onnx":
         pytest.importorskip("jax2onnx")
@@ -303,7 +303,7 @@ def network(request):
     return Content(model, variables, texts), images, np.asarray(jax.nn.softmax(jax.jit(model.apply)(variables, images)))
 
 
-@pytest.mark.parametrize("name", LIGHT + ["onnx"])
+@pytest.mark.parametrize("name", [*LIGHT, "onnx"])
 def test_every_kind_of_network_can_be_written(network, tmp_path, name):
     if name == "onnx":
         pytest.importorskip("jax2onnx")

@@ -16,9 +16,10 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "machine", "metrics", "random_bits", "report", "score_table", "scores"),
-        *("sharding", "signals"),
+        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
+        *("scores", "sharding", "signals"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
+        *("export.content", "export.int8"),
         *("models.trace",),
         *("report.figures",),
     },
@@ -26,12 +27,14 @@ FLOORS = [
         *("config", "files", "flag_errors", "writers"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
+        *("export.formats",),
         *("models.keras_files",),
     },
     {
         *("checkpoint", "command", "members", "provenance", "run_words", "schedules", "summary"),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
+        *("export.runtime", "export.table"),
         *("models.lowering",),
     },
     {
@@ -48,24 +51,33 @@ FLOORS = [
     },
     {
         *("audit_text",),
-        *("models.compact", "models.fer", "models.mini", "models.mnist"),
+        *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
         *("report.pictures",),
     },
     {"audit", "models"},
-    {"steps"},
-    {"programs", "vary"},
+    {
+        *("steps",),
+        *("export.function",),
+    },
+    {
+        *("programs", "vary"),
+        *("export.keras", "export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
+    },
     {"evaluate", "member_programs"},
     {"build"},
     {"card", "pacing", "record", "resume"},
     {"final_scores", "open_run"},
     {
         *("evaluate_run", "train"),
+        *("export.metadata",),
         *("report.write",),
     },
     {
         *("main",),
+        *("export.write",),
         *("report.__main__",),
     },
+    {"export.__main__"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.

@@ -71,7 +71,7 @@ def _environment() -> dict[str, str]:
     package = str(Path(fer_jax.__file__).parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
-    if cache := jax.config.read("jax_compilation_cache_dir"):
+    if cache := getattr(jax.config, "jax_compilation_cache_dir", None):
         own |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
     return {**os.environ, **own}
 
