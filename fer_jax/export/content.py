@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+INPUT, OUTPUT = "images", "probabilities"
+"""What the input and the output are called, where a format names them."""
+
 
 class Content(NamedTuple):
     """What goes into a file, whatever its format.

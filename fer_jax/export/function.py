@@ -8,9 +8,6 @@ import jax
 from fer_jax.models import Network
 from fer_jax.models.inference import inference_logits
 
-INPUT, OUTPUT = "images", "probabilities"
-"""What the input and the output are called, where a format names them."""
-
 
 def logits_of(model: Network, variables: Mapping[str, Any]) -> Callable[[jax.Array], jax.Array]:
     """The network as a function of uint8 images [N, H, W, C] -> logits [N, classes], with the variables in it."""

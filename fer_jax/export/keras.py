@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.errors import UserError
-from fer_jax.export.content import Content, Loaded
-from fer_jax.export.function import INPUT, OUTPUT
+from fer_jax.export.content import INPUT, OUTPUT, Content, Loaded
 from fer_jax.models.chain import PIXELS, RELU, STANDARDISED, Link, chain
 from fer_jax.models.keras_files import NAMES
 from fer_jax.models.layers import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, STANDARDISED_FLOOR

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_jax import card, provenance
-from fer_jax.export.function import INPUT, OUTPUT
+from fer_jax.export.content import INPUT, OUTPUT
 from fer_jax.open_run import Opened
 from fer_jax.writers import stand_in_sentences
 

@@ -6,16 +6,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import jax
-import jax.export
 import numpy as np
 
 from fer_jax.errors import UserError
-from fer_jax.export.content import Content, Loaded
-from fer_jax.export.function import INPUT, OUTPUT, probabilities_of
+from fer_jax.export.content import INPUT, OUTPUT, Content, Loaded
 
-# The libraries are imported in the functions, because the other formats do without them.
+# The libraries are imported in the functions: other formats do without them, and a file is opened by its runtime alone.
 
 OPSET = 18
 """Of 2022: old enough for the runtimes in browsers and on phones, new enough for everything that a network has here."""
@@ -29,11 +27,16 @@ def write(path: Path, content: Content) -> None:
     Raises:
       UserError: the network has an operation that jax2onnx does not know.
     """
+    import jax
+    from jax.export import symbolic_shape
+
+    from fer_jax.export.function import probabilities_of
+
     with _quiet():
         from jax2onnx import to_onnx
 
     function = probabilities_of(content.model, content.variables)
-    images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("N"), *content.model.image_shape), np.uint8)
+    images = jax.ShapeDtypeStruct((*symbolic_shape("N"), *content.model.image_shape), np.uint8)
     name = json.loads(content.metadata["config"])["model"]["name"]
     try:
         with _quiet():
@@ -43,7 +46,25 @@ def write(path: Path, content: Content) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the network '{name}' cannot be written as ONNX: jax2onnx says '{reason}'") from error
+    _drop_scalar_biases(model)
     _save(path, model, content.metadata)
+
+
+def _drop_scalar_biases(model: Any) -> None:
+    """Takes the bias 0, a single number, from each matrix product: onnxruntime's quantiser expects one a channel."""
+    from onnx import numpy_helper
+
+    zeros = {
+        tensor.name: tensor
+        for tensor in model.graph.initializer
+        if not tensor.dims and not numpy_helper.to_array(tensor)
+    }
+    for node in model.graph.node:
+        if node.op_type == "Gemm" and len(node.input) == 3 and node.input[2] in zeros:
+            del node.input[2]
+    used = {name for node in model.graph.node for name in node.input}
+    for name in zeros.keys() - used:
+        model.graph.initializer.remove(zeros[name])
 
 
 @contextlib.contextmanager

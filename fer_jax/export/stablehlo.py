@@ -14,7 +14,8 @@ import numpy as np
 from jax import export
 
 from fer_jax.export.content import Content, Loaded
-from fer_jax.export.function import probabilities_of
+
+# What makes the network is imported where it is written, so that a file is opened by JAX alone.
 
 PROGRAM, METADATA, LABELS, CARD = "model.jax_export", "metadata.json", "labels.txt", "model_card.md"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -22,6 +23,8 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 def write(path: Path, content: Content) -> None:
     """Writes the archive; the number of images is left open."""
+    from fer_jax.export.function import probabilities_of
+
     shape = export.symbolic_shape(", ".join(["N", *map(str, content.model.image_shape)]))
     function = jax.jit(probabilities_of(content.model, content.variables))
     exported = export.export(function, platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, np.uint8))

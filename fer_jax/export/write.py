@@ -194,9 +194,10 @@ def _write_int8(file: Path, float_file: Path, chosen: Chosen, checkpoint: str) -
     # Counted before anything of it is told.
     count_test_read(opened.record, "test", 2)
     provenance.write_json(opened.folder / provenance.FILE, opened.record)
-    found = [run_file(one, path, examples.images) for one, path in (("onnx", float_file), (INT8, file))]
-    test = on_test_split(found[0].probabilities, found[1].probabilities, examples.labels)
+    floats = run_file("onnx", float_file, examples.images)
+    ran = run_file(INT8, file, np.concatenate([examples.images, chosen.images]))
+    of_test, of_training = np.split(ran.probabilities, [len(examples)])
+    test = on_test_split(floats.probabilities, of_test, examples.labels)
     room(INT8).add_metadata(file, texts | metadata_of(test, len(few)))
-    here = run_file(INT8, file, chosen.images)
-    worst = float(np.abs(here.probabilities - chosen.expected).max())
-    return test, Row(INT8, file.stat().st_size, worst, here.seconds, here.runtime)
+    worst = float(np.abs(of_training - chosen.expected).max())
+    return test, Row(INT8, file.stat().st_size, worst, ran.seconds, ran.runtime)
