@@ -19,7 +19,7 @@ FLOORS = [
         *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
         *("scores", "sharding", "signals"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
-        *("export.content", "export.int8"),
+        *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
         *("report.figures",),
     },
@@ -54,14 +54,17 @@ FLOORS = [
         *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
         *("report.pictures",),
     },
-    {"audit", "models"},
+    {
+        *("audit", "models"),
+        *("export.keras",),
+    },
     {
         *("steps",),
         *("export.function",),
     },
     {
         *("programs", "vary"),
-        *("export.keras", "export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
+        *("export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
     },
     {"evaluate", "member_programs"},
     {"build"},

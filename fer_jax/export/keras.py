@@ -11,6 +11,7 @@ import numpy as np
 
 from fer_jax.errors import UserError
 from fer_jax.export.content import INPUT, OUTPUT, Content, Loaded
+from fer_jax.export.quiet import quiet
 from fer_jax.models.chain import PIXELS, RELU, STANDARDISED, Link, chain
 from fer_jax.models.keras_files import NAMES
 from fer_jax.models.layers import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, STANDARDISED_FLOOR
@@ -37,7 +38,8 @@ def write(path: Path, content: Content) -> None:
     x = keras.layers.Softmax(name=OUTPUT)(_between(keras, last, x))
     model = keras.Model(images, x, name=json.loads(content.metadata["config"])["model"]["name"])
     plain = path.with_name(f"plain-{path.name}")
-    model.save(plain)
+    with quiet():
+        model.save(plain)
     with zipfile.ZipFile(plain) as found, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in found.namelist():
             member = found.read(name)
@@ -117,7 +119,8 @@ def _layer(keras: Any, link: Link, x: Any) -> Any:
 def open_file(path: Path) -> Loaded:
     """The file, by nothing but Keras, on JAX."""
     keras = _keras()
-    model = keras.saving.load_model(path)
+    with quiet():
+        model = keras.saving.load_model(path)
     with zipfile.ZipFile(path) as archive:
         metadata = json.loads(archive.read(METADATA))[KEY]
     runtime = f"keras {keras.__version__} on jax {importlib.metadata.version('jax')}"

@@ -1,10 +1,6 @@
 """ONNX by jax2onnx, and its 8-bit form by onnxruntime's quantiser; label names and origin are in metadata_props."""
 
-import contextlib
 import json
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,7 @@ import numpy as np
 
 from fer_jax.errors import UserError
 from fer_jax.export.content import INPUT, OUTPUT, Content, Loaded
+from fer_jax.export.quiet import quiet
 
 # The libraries are imported in the functions: other formats do without them, and a file is opened by its runtime alone.
 
@@ -32,14 +29,14 @@ def write(path: Path, content: Content) -> None:
 
     from fer_jax.export.function import probabilities_of
 
-    with _quiet():
+    with quiet():
         from jax2onnx import to_onnx
 
     function = probabilities_of(content.model, content.variables)
     images = jax.ShapeDtypeStruct((*symbolic_shape("N"), *content.model.image_shape), np.uint8)
     name = json.loads(content.metadata["config"])["model"]["name"]
     try:
-        with _quiet():
+        with quiet():
             model = to_onnx(
                 function, [images], model_name=name, opset=OPSET, input_names=[INPUT], output_names=[OUTPUT]
             )
@@ -65,19 +62,6 @@ def _drop_scalar_biases(model: Any) -> None:
     used = {name for node in model.graph.node for name in node.input}
     for name in zeros.keys() - used:
         model.graph.initializer.remove(zeros[name])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What the libraries tell their own developers is not told to the user."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def _save(path: Path, model, metadata: dict[str, str]) -> None:
@@ -119,7 +103,7 @@ def write_int8(path: Path, float_file: Path, images: np.ndarray, metadata: dict[
       images: to calibrate on, uint8 [N, H, W, C], of the training split.
       metadata: of the new file.
     """
-    with _quiet():
+    with quiet():
         import onnx
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -136,7 +120,7 @@ def write_int8(path: Path, float_file: Path, images: np.ndarray, metadata: dict[
 
     # Constants are computed and BatchNorm goes into the convolution in front of it, which leaves less to round.
     plain = path.with_name(f"plain-{path.name}")
-    with _quiet():
+    with quiet():
         quant_pre_process(str(float_file), str(plain), skip_symbolic_shape=True)
         quantize_static(
             str(plain),
