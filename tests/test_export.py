@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 import zipfile
 from functools import partial
@@ -207,6 +209,15 @@ def test_a_file_that_its_runtime_cannot_read_or_that_has_lost_its_labels_is_not_
     with pytest.raises(UserError, match="its metadata are read back with another labels$"):
         export(str(workdir), name="safetensors")
     assert files_in(workdir) == before
+
+
+def test_a_signal_leaves_nothing(command, workdir, opened, monkeypatch):
+    before = files_in(workdir)
+    room = formats.room("safetensors")
+    monkeypatch.setattr(room, "write", lambda path, content: path.touch() or os.kill(os.getpid(), signal.SIGTERM))
+    result = command(f"--workdir={workdir}", "--format=safetensors")
+    assert_refused(result, "stopped by a signal: no file was written", code=143)
+    assert files_in(workdir) == before and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def _run_without(what):

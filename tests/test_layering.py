@@ -17,14 +17,14 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 FLOORS = [
     {
         *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
-        *("scores", "sharding", "signals"),
+        *("scores", "sharding"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
         *("report.figures",),
     },
     {
-        *("config", "files", "flag_errors", "writers"),
+        *("config", "files", "flag_errors", "signals", "writers"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("export.formats",),

@@ -21,6 +21,7 @@ from fer_jax.export.table import Row, format_rows, format_test
 from fer_jax.export.verify import IMAGES, TOLERANCE, run_file, verify
 from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import count_test_read
+from fer_jax.signals import sigterm_raises
 from fer_jax.steps import evaluation_variables
 from fer_jax.writers import say, say_stand_in
 
@@ -80,6 +81,7 @@ def export(
     Raises:
       ConfigError: no run in `workdir`, a member it does not have, or a target that cannot be.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+      Interrupted: by SIGTERM.
       UserError: a package is missing, the network cannot be written in this format, or the file is not the run.
     """
     names = _names(name, int8)
@@ -88,7 +90,10 @@ def export(
     chosen = _choose(workdir, checkpoint, member, data_dir)
     rows, test = [], None
     folder = next(iter(targets.values())).parent if out else Path(workdir)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+    with (
+        sigterm_raises("stopped by a signal: no file was written"),
+        tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary,
+    ):
         # The 8-bit form is made of the float one, which is verified whether it is kept or not.
         floats = [one for one in names if one != INT8] or ["onnx"]
         files = {one: Path(temporary) / f"model{FORMATS[one].suffix}" for one in [*floats, *names]}
