@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
 from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
+from fer_jax.members import Members
 from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
-from fer_jax.writers import say_stand_in
+from fer_jax.writers import say, say_stand_in
 
 SPLITS = ("train", "validation", "test", "seen")
 
@@ -113,6 +114,21 @@ def restore_checked(
     return restored
 
 
+def member_place(members: Members, member: int | None, tell: Callable[[str], None] = say) -> int:
+    """The place of the member that a command asks for; None is the first, which is told where there are several.
+
+    Raises:
+      ConfigError: there is no such member.
+    """
+    count = len(members)
+    if member is None and count > 1:
+        tell(f"The run has {count} members; this is of the first ({members.each[0]}): --member=1 is the next.")
+    if not 0 <= (member or 0) < count:
+        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
+        raise ConfigError(f"--member={member}: the run {has}")
+    return member or 0
+
+
 def read_trained_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config and the record of the run in a folder.
 
@@ -124,8 +140,8 @@ def read_trained_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         stated, record = read_run(folder)
     except ConfigError as error:
         raise ConfigError(
-            f"{folder / CONFIG_FILE} does not fit this version of fer_jax ({error}): use the version that trained the "
-            f"run, whose commit stands in {provenance.FILE}"
+            f"{folder / CONFIG_FILE} is damaged, or does not fit this version of fer_jax ({error}): use the version "
+            f"that trained the run, whose commit stands in {provenance.FILE}"
         ) from error
     if stated is None or record is None:
         known = [str(path.parent) for path in folder.parent.glob(f"*/{provenance.FILE}")]

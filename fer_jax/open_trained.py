@@ -10,8 +10,8 @@ from fer_jax import data, provenance
 from fer_jax.build import Core, build_core, resolve
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.subsets import OFFICIAL
-from fer_jax.errors import ConfigError
-from fer_jax.open_run import check_checkpoint, read_trained_run, restore_checked
+from fer_jax.errors import ConfigError, note
+from fer_jax.open_run import check_checkpoint, member_place, read_trained_run, restore_checked
 from fer_jax.steps import TrainState, evaluated_part
 
 
@@ -56,13 +56,9 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
     folder = Path(workdir)
     stated, record = read_trained_run(folder)
     config = resolve(stated)
-    count = len(record["members"]) if "members" in record else 1
-    place = member or 0
-    if not 0 <= place < count:
-        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
-        raise ConfigError(f"--member={member}: the run {has}")
     dataset = _without_examples(folder, config, record, data_dir)
     core = build_core(config, record["data"]["train_examples"], dataset.class_names)
+    place = member_place(core.members, member, note)
     # A network outlives the version that trained it, whose sums may have been in another order.
     restored = restore_checked(core, folder, checkpoint, record, exactly=False)
     state = evaluated_part(restored.arrays["state"]).replace(rng=None)

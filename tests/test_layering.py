@@ -16,17 +16,20 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "machine", "metrics", "random_bits", "report", "score_table", "scores"),
-        *("sharding", "signals"),
+        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
+        *("scores", "sharding"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
+        *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
         *("report.figures",),
         *("sweep.table",),
     },
     {
         *("config", "files", "python_file", "writers"),
+        *("config", "files", "flag_errors", "signals", "writers"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
+        *("export.formats",),
         *("models.keras_files",),
         *("sweep.experiment",),
         *("predict.opencv",),
@@ -35,6 +38,7 @@ FLOORS = [
         *("checkpoint", "flag_errors", "members", "provenance", "run_words", "schedules", "summary"),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
+        *("export.runtime", "export.table"),
         *("models.lowering",),
         *("sweep",),
         *("predict.digits", "predict.faces", "predict.frames"),
@@ -54,12 +58,21 @@ FLOORS = [
     },
     {
         *("audit_text",),
-        *("models.compact", "models.fer", "models.mini", "models.mnist"),
+        *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
         *("report.pictures",),
     },
-    {"audit", "models"},
-    {"steps"},
-    {"programs", "vary"},
+    {
+        *("audit", "models"),
+        *("export.keras",),
+    },
+    {
+        *("steps",),
+        *("export.function",),
+    },
+    {
+        *("programs", "vary"),
+        *("export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
+    },
     {"evaluate", "member_programs"},
     {"build"},
     {
@@ -72,12 +85,15 @@ FLOORS = [
     },
     {
         *("evaluate_run", "open_trained", "train"),
+        *("evaluate_run", "train"),
+        *("export.metadata",),
         *("report.write",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
         *("main",),
         *("predict.calibration",),
+        *("export.write",),
         *("report.__main__",),
         *("sweep.estimate", "sweep.plots", "sweep.run", "sweep.tables"),
     },
@@ -95,12 +111,13 @@ FLOORS = [
     {"predict.sources"},
     {"predict.job"},
     {"predict.__main__"},
+    {"export.__main__"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
     "absl.flags": (
-        *("main", "audit", "predict.__main__", "report.__main__", "reproduce", "sweep.__main__"),
+        *("main", "audit", "export.__main__", "predict.__main__", "report.__main__", "reproduce", "sweep.__main__"),
         *("command", "flag_errors"),
     ),
     "absl.app": ("command",),
@@ -113,7 +130,11 @@ FENCES = {
     "cv2": ("predict.opencv",),
     "tensorboardX": ("writers",),
     "h5py": ("models.keras_files",),
-    "keras": (),
+    "keras": ("export.keras",),
+    "jax2onnx": ("export.onnx",),
+    "onnx": ("export.onnx",),
+    "onnxruntime": ("export.onnx",),
+    "safetensors": ("export.safetensors",),
     "tensorflow": (),
     "torch": (),
     "matplotlib": ("report.figures", "sweep.plots"),
@@ -288,4 +309,4 @@ def test_starting_a_run_imports_no_other_framework():
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     imported = set(output.split())
     assert {"fer_jax", "jax", "flax"} <= imported
-    assert not imported & {"tensorflow", "torch", "keras", "matplotlib", "cv2"}
+    assert not imported & {"tensorflow", "torch", "keras", "matplotlib", "cv2", "onnx", "onnxruntime", "safetensors"}

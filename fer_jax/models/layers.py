@@ -23,6 +23,8 @@ Array = jax.Array
 
 BATCH_NORM_MOMENTUM = 0.99
 BATCH_NORM_EPSILON = 1e-3
+STANDARDISED_FLOOR = 0.03
+"""Added to the standard deviation of an image, of pixels in 0..1: flat images are left nearly flat."""
 
 
 def scale_pixels(images: Array, dtype: str, layout: str = NHWC) -> Array:
@@ -31,11 +33,11 @@ def scale_pixels(images: Array, dtype: str, layout: str = NHWC) -> Array:
 
 
 def standardise(x: Array, layout: str = NHWC) -> Array:
-    """Each image less its mean, over its standard deviation (plus 0.03, for flat images)."""
+    """Each image less its mean, over its standard deviation (plus a little, for flat images)."""
     pixels = axes(layout, "HWC")
     mean = x.mean(axis=pixels, keepdims=True)
     deviation = x.std(axis=pixels, keepdims=True)
-    return (x - mean) / (deviation + 0.03)
+    return (x - mean) / (deviation + STANDARDISED_FLOOR)
 
 
 def _channelwise(values: Array, layout: str) -> Array:

@@ -53,7 +53,7 @@ def predict(
     drawings = Drawings(draw, overwrite) if draw else None
     found = sources.find(words, every) if camera is None else sources.camera(camera, every)
     network = predictor.load(**options)
-    _introduce(network, options.get("member"))
+    _introduce(network)
     start = time.monotonic()
     counts: Counts = dict.fromkeys(("pictures", "predictions", "withheld", "unread", "empty"), 0)
     bar = tqdm(total=found.total, unit=" pictures", leave=False, disable=None if out or not _is_watched() else True)
@@ -86,13 +86,10 @@ def _until_interrupted(is_camera: bool) -> Iterator[None]:
             raise
 
 
-def _introduce(network: predictor.Predictor, member: int | None) -> None:
+def _introduce(network: predictor.Predictor) -> None:
     trained = network.trained
     if network.stand_in:
         warn(network.stand_in)
-    members = len(trained.core.members)
-    if members > 1 and member is None:
-        note(f"the run has {members} members; this is the first ({trained.core.members.each[0]}): --member=1 is next")
     if network.view != "plain":
         if trained.dataset.name in ("mnist", "digits"):
             warn("a mirrored digit is another picture: --tta makes these predictions worse")

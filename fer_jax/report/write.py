@@ -7,11 +7,10 @@ from fer_jax import provenance
 from fer_jax.build import Run
 from fer_jax.data.subsets import OFFICIAL, subsets
 from fer_jax.data.views import views_up_to
-from fer_jax.errors import ConfigError, UserError
+from fer_jax.errors import UserError
 from fer_jax.evaluate import in_short, prepare, score_subsets, split_logits
 from fer_jax.files import write_whole
-from fer_jax.members import Members
-from fer_jax.open_run import Opened, open_run
+from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import count_test_read, prefix
 from fer_jax.report.findings import most_confident_mistakes, reliability
 from fer_jax.report.page import Content, page
@@ -51,7 +50,7 @@ def report(
 
     opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir)
     run, folder, split, examples = opened.run, opened.folder, opened.split, opened.examples
-    place = _place(run.members, member)
+    place = member_place(run.members, member)
     dataset, step = run.dataset, opened.steps[place]
     prepared = prepare(examples, run.mesh, subsets(dataset, split, examples))
     state, views = opened.restored.arrays["state"], views_up_to(run.options.tta)
@@ -116,17 +115,6 @@ def _check_matplotlib() -> None:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise UserError("a report needs matplotlib, which is not installed: pip install 'fer_jax[report]'") from error
-
-
-def _place(members: Members, member: int | None) -> int:
-    """The place of the member asked for."""
-    count = len(members)
-    if member is None and count > 1:
-        say(f"The run has {count} members; this is of the first ({members.each[0]}): --member=1 is the next.")
-    if not 0 <= (member or 0) < count:
-        has = f"has the members 0 to {count - 1}" if count > 1 else "has one member"
-        raise ConfigError(f"--member={member}: the run {has}")
-    return member or 0
 
 
 def _watched(run: Run) -> str:

@@ -1,0 +1,61 @@
+"""Exports a trained run to another runtime, and verifies the file there: uint8 images in, probabilities out.
+
+python -m fer_jax.export --workdir=runs/mnist_15k --format=onnx
+python -m fer_jax.export --workdir=runs/fer2013_mini --format=all --int8
+"""
+
+from absl import flags
+
+from fer_jax import command
+from fer_jax.errors import ConfigError
+
+# JAX and what stands on it are imported in the function, so that a misspelt flag is told at once.
+
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string("workdir", "", "The folder of the trained run.", flag_values=FLAGS)
+_FORMAT = flags.DEFINE_enum(
+    "format", None, ["stablehlo", "onnx", "safetensors", "keras", "all"], "What to write.", flag_values=FLAGS
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, last or the number of a step.", flag_values=FLAGS)
+_MEMBER = flags.DEFINE_integer(
+    "member", None, "Of a run with several members: which, counted from 0; default: 0.", flag_values=FLAGS
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "The file, or a folder for it; default: model.* in the folder 'export' of the run.", flag_values=FLAGS
+)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there already.", flag_values=FLAGS)
+_INT8 = flags.DEFINE_bool(
+    "int8", False, "ONNX with 8-bit integers. Evaluates it on the test split, which is counted.", flag_values=FLAGS
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
+)
+
+
+def main() -> None:
+    """Does what the flags say, which have been parsed.
+
+    Raises:
+      UserError: what the user can mend.
+    """
+    if not _WORKDIR.value:
+        raise ConfigError("--workdir=RUN is missing: the folder of a trained run, for example --workdir=runs/mnist_15k")
+    if not _FORMAT.value:
+        raise ConfigError("--format is missing: stablehlo, onnx, safetensors, keras or all")
+    command.prepare_jax()
+    from fer_jax.export.write import export
+
+    export(
+        _WORKDIR.value,
+        name=_FORMAT.value,
+        checkpoint=_CHECKPOINT.value,
+        member=_MEMBER.value,
+        out=_OUT.value,
+        overwrite=_OVERWRITE.value,
+        int8=_INT8.value,
+        data_dir=_DATA_DIR.value,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, FLAGS)

@@ -1,0 +1,49 @@
+"""The formats by name: the room, the end of the file's name and the packages of each."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import NamedTuple
+
+from fer_jax.errors import UserError
+
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+      room: the module that writes and opens it.
+      suffix: how its files' names end.
+      packages: what must be installed besides fer_jax, as it is imported.
+    """
+
+    room: str
+    suffix: str
+    packages: tuple[str, ...] = ()
+
+
+INT8 = "onnx int8"
+
+FORMATS = {
+    "stablehlo": Format("stablehlo", ".stablehlo.zip"),
+    "onnx": Format("onnx", ".onnx", ("onnx", "onnxruntime", "jax2onnx")),
+    "safetensors": Format("safetensors", ".safetensors", ("safetensors",)),
+    "keras": Format("keras", ".keras", ("keras", "h5py")),
+    INT8: Format("onnx", ".int8.onnx", ("onnx", "onnxruntime", "jax2onnx")),
+}
+
+
+def room(name: str) -> ModuleType:
+    """The module of a format, with `write(path, content)` and `open_file(path)`; its libraries are not imported yet."""
+    return importlib.import_module(f"fer_jax.export.{FORMATS[name].room}")
+
+
+def check_installed(names: list[str]) -> None:
+    """Raises UserError unless all that the formats need is installed."""
+    for name in names:
+        missing = [package for package in FORMATS[name].packages if not importlib.util.find_spec(package)]
+        if missing:
+            raise UserError(
+                f"an export to {name} needs {' and '.join(missing)}, which is not installed: "
+                "pip install 'fer_jax[export]'"
+            )

@@ -1,0 +1,62 @@
+"""safetensors: the weights with their names, and in the header what it takes to make the network of them again.
+
+A tensor is called by its place in the network's variables: 'params/Conv_0/kernel', 'batch_stats/BatchNorm_0/mean'. It
+holds no program: `load` makes the network from the config in the header.
+"""
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fer_jax import models
+from fer_jax.errors import CheckpointError
+from fer_jax.export.content import Content, Loaded
+from fer_jax.export.function import logits_of, probabilities_of
+
+# Imported in the functions, because the other formats do without it.
+
+
+def write(path: Path, content: Content) -> None:
+    """Writes the variables, float32 as they were trained, and the metadata."""
+    from safetensors.numpy import save
+
+    tensors = {
+        name: np.ascontiguousarray(value) for name, value in flatten_dict(dict(content.variables), sep="/").items()
+    }
+    path.write_bytes(save(tensors, metadata=content.metadata))
+
+
+def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, str]]:
+    """The network, its variables and the metadata of a file that `write` wrote: `model.apply(variables, images)`.
+
+    Raises:
+      CheckpointError: it is missing, or no such file.
+      ConfigError: the network that it names is not known here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        fields = json.loads(metadata["config"])["model"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"'{path}' is no export of a run: {error}") from error
+    return models.create(**fields), unflatten_dict(tensors, sep="/"), metadata
+
+
+def open_file(path: Path) -> Loaded:
+    """The file, read back into the network."""
+    model, variables, metadata = load(path)
+    probabilities, logits = (jax.jit(of(model, variables)) for of in (probabilities_of, logits_of))
+    return Loaded(
+        lambda images: np.asarray(probabilities(images)),
+        metadata,
+        f"safetensors {importlib.metadata.version('safetensors')}, jax {jax.__version__}",
+        lambda images: np.asarray(logits(images)),
+    )

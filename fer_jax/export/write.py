@@ -1,0 +1,208 @@
+"""Exporting a run: the order in which it is opened, written, verified, quantised and given its name."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from fer_jax import provenance
+from fer_jax.data.dataset import Split
+from fer_jax.errors import ConfigError
+from fer_jax.evaluate import prepare, split_logits
+from fer_jax.export.content import Content
+from fer_jax.export.formats import FORMATS, INT8, check_installed, room
+from fer_jax.export.int8 import CALIBRATION_IMAGES, TestScores, metadata_of, on_test_split
+from fer_jax.export.metadata import metadata
+from fer_jax.export.table import Row, format_rows, format_test
+from fer_jax.export.verify import IMAGES, TOLERANCE, run_file, verify
+from fer_jax.open_run import Opened, member_place, open_run
+from fer_jax.record import count_test_read
+from fer_jax.signals import sigterm_raises
+from fer_jax.steps import evaluation_variables
+from fer_jax.writers import say, say_stand_in
+
+FOLDER = "export"
+"""In the run's folder, where no --out says otherwise."""
+ALL = "all"
+
+
+class Chosen(NamedTuple):
+    """A state of a run to be exported, and how the run answers.
+
+    Attributes:
+      opened: the run with its checkpoint.
+      place: of the member.
+      variables: of its state, on the host.
+      images: of the training split, uint8 [N, H, W, C].
+      expected: the run's probabilities of them, [N, classes].
+    """
+
+    opened: Opened
+    place: int
+    variables: dict[str, Any]
+    images: np.ndarray
+    expected: np.ndarray
+
+
+def export(
+    workdir: str,
+    *,
+    name: str,
+    checkpoint: str = "best",
+    member: int | None = None,
+    out: str = "",
+    overwrite: bool = False,
+    int8: bool = False,
+    data_dir: str = "",
+) -> list[Path]:
+    """Exports a run's checkpoint, verifies every file in its own runtime and says how large and how fast it is.
+
+    The images of the comparison are of the training split, so that it is no look at the test split. Nothing is left
+    of files that fail; with several formats all are kept or none.
+
+    Args:
+      workdir: the run's folder.
+      name: of the format, or 'all'.
+      checkpoint: 'best', 'last' or the number of a step.
+      member: of a run with several, counted from 0; None is the first, and says so.
+      out: the file, or a folder for it; '' is the folder 'export' of the run. With 'all' it is a folder.
+      overwrite: what is there already is replaced.
+      int8: ONNX with 8-bit integers instead of ONNX, or besides with 'all'. Evaluates the float and the 8-bit form on
+        the test split, which run.json counts.
+      data_dir: as in training.
+
+    Returns:
+      The files.
+
+    Raises:
+      ConfigError: no run in `workdir`, a member it does not have, or a target that cannot be.
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+      Interrupted: by SIGTERM.
+      UserError: a package is missing, the network cannot be written in this format, or the file is not the run.
+    """
+    names = _names(name, int8)
+    check_installed(names)
+    targets = _targets(names, Path(workdir), member, out, overwrite)
+    chosen = _choose(workdir, checkpoint, member, data_dir)
+    rows, test = [], None
+    folder = next(iter(targets.values())).parent if out else Path(workdir)
+    with (
+        sigterm_raises("stopped by a signal: no file was written"),
+        tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary,
+    ):
+        # The 8-bit form is made of the float one, which is verified whether it is kept or not.
+        floats = [one for one in names if one != INT8] or ["onnx"]
+        files = {one: Path(temporary) / f"model{FORMATS[one].suffix}" for one in [*floats, *names]}
+        for one in floats:
+            say(f"Writing {one} and running it ...")
+            rows.append(_write(one, files[one], chosen, checkpoint))
+        if INT8 in names:
+            test, row = _write_int8(files[INT8], files["onnx"], chosen, checkpoint)
+            rows.append(row)
+        for one in names:
+            targets[one].parent.mkdir(exist_ok=True)
+            os.replace(files[one], targets[one])
+    _say(chosen, rows, test, targets)
+    return list(targets.values())
+
+
+def _say(chosen: Chosen, rows: Sequence[Row], test: TestScores | None, targets: dict[str, Path]) -> None:
+    run, step = chosen.opened.run, chosen.opened.steps[chosen.place]
+    who = f"{run.members.each[chosen.place]}, step {step}" if run.members.many else f"step {step}"
+    say(f"\n{format_rows(rows)}\n")
+    say(
+        f"{who}: each float file was run in a fresh process on {len(chosen.images):,} training images and compared "
+        f"with the run: no probability is off by more than {TOLERANCE:g}, no label is another."
+    )
+    if test:
+        say(format_test(test, chosen.opened.record["test_reads"]))
+    for path in targets.values():
+        say(str(path))
+    say_stand_in(run.dataset)
+
+
+def _names(name: str, int8: bool) -> list[str]:
+    floats = [one for one in FORMATS if one != INT8]
+    if name == ALL:
+        return [*floats, INT8] if int8 else floats
+    if int8 and name != "onnx":
+        raise ConfigError(f"--int8 goes with --format=onnx or --format={ALL}, not with --format={name}")
+    return [INT8] if int8 else [name]
+
+
+def _targets(names: Sequence[str], workdir: Path, member: int | None, out: str, overwrite: bool) -> dict[str, Path]:
+    """Where each format goes, checked before anything is read."""
+    stem = "model" if member is None else f"model_member_{member}"
+    path = Path(out) if out else workdir / FOLDER
+    if not out or path.is_dir():
+        targets = {one: path / f"{stem}{FORMATS[one].suffix}" for one in names}
+    elif len(names) > 1:
+        raise ConfigError(f"--out={out} is no folder, and several formats need one: create it first, or name another")
+    else:
+        (one,) = names
+        if not path.parent.is_dir():
+            raise ConfigError(f"--out={out}: there is no folder {path.parent}: create it first, or name another")
+        if not path.name.endswith(FORMATS[one].suffix):
+            raise ConfigError(f"--out={out}: the name of such a file ends with {FORMATS[one].suffix}")
+        targets = {one: path}
+    for target in targets.values():
+        if target.is_dir():
+            raise ConfigError(f"{target} is a folder: name a file with --out")
+        if target.exists() and not overwrite:
+            raise ConfigError(f"{target} exists already: add --overwrite to replace it, or name another with --out")
+    return targets
+
+
+def _choose(workdir: str, checkpoint: str, member: int | None, data_dir: str) -> Chosen:
+    opened = open_run(workdir, split="train", checkpoint=checkpoint, data_dir=data_dir)
+    run, place = opened.run, member_place(opened.run.members, member)
+    dtype = opened.config["model"].get("dtype", "float32")
+    if dtype != "float32":
+        raise ConfigError(
+            f"{opened.folder} was trained with config.model.dtype = '{dtype}': only float32 is exported, because every "
+            "runtime rounds other types in its own way"
+        )
+    state = opened.restored.arrays["state"]
+    variables = run.members.unpack_tree(evaluation_variables(state))[place]
+    rows = np.unique(np.linspace(0, len(opened.examples) - 1, IMAGES).astype(int))
+    few: Split = opened.examples[rows]
+    # A GPU or TPU would round the factors of each product to fewer bits.
+    with jax.default_matmul_precision("highest"):
+        logits = run.members.unpack(split_logits(run.programs, state, prepare(few, run.mesh)))[place]
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return Chosen(opened, place, variables, few.images, odds / odds.sum(1, keepdims=True))
+
+
+def _content(chosen: Chosen, name: str, checkpoint: str) -> Content:
+    texts = metadata(chosen.opened, checkpoint, chosen.place, FORMATS[name].packages)
+    return Content(chosen.opened.run.model, chosen.variables, texts)
+
+
+def _write(name: str, file: Path, chosen: Chosen, checkpoint: str) -> Row:
+    content = _content(chosen, name, checkpoint)
+    room(name).write(file, content)
+    ran, worst = verify(name, file, content, chosen.images, chosen.expected)
+    return Row(name, file.stat().st_size, worst, ran.seconds, ran.runtime)
+
+
+def _write_int8(file: Path, float_file: Path, chosen: Chosen, checkpoint: str) -> tuple[TestScores, Row]:
+    """Writes the 8-bit form of a verified file and measures on the test split what it costs."""
+    opened = chosen.opened
+    examples, few = opened.run.splits.test, chosen.images[:CALIBRATION_IMAGES]
+    texts = _content(chosen, INT8, checkpoint).metadata
+    say("Quantising, and evaluating both forms on the test split ...")
+    room(INT8).write_int8(file, float_file, few, texts)
+    # Counted before anything of it is told.
+    count_test_read(opened.record, "test", 2)
+    provenance.write_json(opened.folder / provenance.FILE, opened.record)
+    floats = run_file("onnx", float_file, examples.images)
+    ran = run_file(INT8, file, np.concatenate([examples.images, chosen.images]))
+    of_test, of_training = np.split(ran.probabilities, [len(examples)])
+    test = on_test_split(floats.probabilities, of_test, examples.labels)
+    room(INT8).add_metadata(file, texts | metadata_of(test, len(few)))
+    worst = float(np.abs(of_training - chosen.expected).max())
+    return test, Row(INT8, file.stat().st_size, worst, ran.seconds, ran.runtime)
