@@ -260,7 +260,12 @@ def _exported(workdir):
         (None, ("--format=all", "--out=none"), ("needs", "not installed"), 1),
         (_run_without("checkpoints"), (), ("checkpoints does not exist: the run has saved nothing yet",), 1),
         (_run_without("run.json"), (), ("holds no run",), 2),
-        (_config_with(epohcs=3), (), ("config.json is damaged, or does not fit this version", "did you mean 'epochs'"), 2),
+        (
+            _config_with(epohcs=3),
+            (),
+            ("config.json is damaged, or does not fit this version", "did you mean 'epochs'"),
+            2,
+        ),
         (_torn, (), ("config.json cannot be read as JSON", "restore it"), 1),
         (_exported, (), ("model.keras exists already: add --overwrite to replace it, or name another with --out",), 2),
     ],
