@@ -18,7 +18,7 @@ _PURPOSE = "looking for faces"
 _WITHOUT = "; without it, --detect=none takes each picture as one face"
 _CASCADE = "haarcascade_frontalface_alt2.xml"
 _NEIGHBOURS = 3
-"""How many overlapping finds make a face; 5 misses a quarter of FER2013's faces pasted into a plain ground, 3 a fifth."""
+"""How many overlapping finds make a face: 5 misses a quarter of FER2013 faces pasted into a plain ground, 3 a fifth."""
 _YUNET_SCORE = 0.6
 _LONGEST_SIDE = 1024
 """Pixels; a larger picture is searched in a smaller copy, whose smallest face is then some 2 % of it."""
