@@ -25,7 +25,7 @@ from fer_jax.member_programs import make_member_programs
 from fer_jax.members import Members, Values, make_members
 from fer_jax.programs import Programs, make_programs
 from fer_jax.schedules import Schedule
-from fer_jax.sharding import device_count, make_member_mesh, make_mesh
+from fer_jax.sharding import BATCH_AXIS, SHARDINGS, device_count, make_member_mesh, make_mesh, round_up
 from fer_jax.steps import Recipe
 from fer_jax.summary import Summary, check_budget, describe
 from fer_jax.vary import check_vary, make_parts, value_arrays, with_values
@@ -52,6 +52,11 @@ class Options:
         has been chosen.
       steps_per_call: optimiser steps in one call of the device; 0 is the whole epoch on a GPU or TPU and about two
         seconds of work on a CPU. It changes no number.
+      sharding: what the devices divide among them when several members are trained: 'members' (each device has its own
+        and nothing passes between them; devices that are left over rest), 'batch' (all devices share every member's
+        batch), or 'auto': the members as far as they go, and each one's batch among the devices that are left.
+      uneven_batch: what happens if the batch does not divide evenly over the devices: 'pad' fills it up with places
+        that count for nothing, 'error' refuses to run.
       select_by: what chooses the best state on the watched split: 'accuracy', or 'macro_f1' for a set whose classes
         are of very different sizes.
       tta: the richest test-time augmentation that the end of the run scores beside the plain images: '' for none,
@@ -71,6 +76,8 @@ class Options:
     batch_size: int = 128
     protocol: str = "seed"
     steps_per_call: int = 0
+    sharding: str = "auto"
+    uneven_batch: str = "pad"
     select_by: str = "accuracy"
     tta: str = ""
     sampling: str = "shuffle"
@@ -84,6 +91,8 @@ class Options:
         check_at_least("config.batch_size", self.batch_size, 1)
         check_choice("config.protocol", self.protocol, data.PROTOCOLS)
         check_at_least("config.steps_per_call", self.steps_per_call, 0)
+        check_choice("config.sharding", self.sharding, SHARDINGS)
+        check_choice("config.uneven_batch", self.uneven_batch, ("pad", "error"))
         check_choice("config.select_by", self.select_by, SELECT_BY)
         if self.tta:
             check_choice("config.tta", self.tta, VIEWS[1:])
@@ -328,13 +337,23 @@ def _make_programs(
         "balanced_labels": balanced_labels,
     }
     if members.many:
-        mesh = make_member_mesh(len(members), share=device_count(options.batch_size))
+        mesh = make_member_mesh(len(members), options.sharding, share=device_count(options.batch_size))
+        _check_even(options, mesh)
         parts = make_parts(config.to_dict(), model, schedules[0], changes, **classes)
         values = value_arrays(members, schedules)
         return schedules, mesh, make_member_programs(parts, values, mesh, **shape)
     mesh = make_mesh(device_count(options.batch_size))
+    _check_even(options, mesh)
     recipe = Recipe(changes, objective, options.ema_decay)
     return schedules, mesh, make_programs(model, optimizers[0].tx, mesh, recipe=recipe, **shape)
+
+
+def _check_even(options: Options, mesh: Mesh) -> None:
+    if options.uneven_batch == "error" and round_up(options.batch_size, mesh) != options.batch_size:
+        raise ConfigError(
+            f"config.batch_size = {options.batch_size} does not divide evenly over {mesh.shape[BATCH_AXIS]} devices: "
+            "choose a multiple, or config.uneven_batch = 'pad'"
+        )
 
 
 def _of_member(config: ml_collections.ConfigDict, values: Values) -> ml_collections.ConfigDict:

@@ -20,8 +20,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from fer_jax import processes
 from fer_jax.config import check_at_least
 from fer_jax.errors import CheckpointError
+from fer_jax.sharding import on_host
 
 FOLDER = "checkpoints"
 DAMAGED = "checkpoints-damaged"
@@ -120,6 +122,8 @@ class Checkpoints:
             now = time.monotonic()
 
     def _remove_partial(self) -> bool:
+        if not processes.is_first():
+            return False
         found = list((self._workdir / FOLDER).glob(PARTIAL))
         for folder in found:
             shutil.rmtree(folder, ignore_errors=True)
@@ -162,6 +166,7 @@ class Checkpoints:
         """
         notes: list[str] = []
         self._remove_partial()
+        processes.wait("what a killed save left has been removed")
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, template), notes
@@ -174,11 +179,12 @@ class Checkpoints:
     def set_aside(self, newer_than: int) -> None:
         """Moves the checkpoints after step `newer_than` to `checkpoints-damaged/`."""
         for step in self.steps():
-            if step > newer_than:
+            if step > newer_than and processes.is_first():
                 target = self._workdir / DAMAGED / str(step)
                 shutil.rmtree(target, ignore_errors=True)
                 target.parent.mkdir(exist_ok=True)
                 shutil.move(self._workdir / FOLDER / str(step), target)
+        processes.wait("damaged checkpoints have been set aside")
         self._manager.reload()
 
     def close(self) -> None:
@@ -225,7 +231,7 @@ def digest(arrays: Any) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
-        value = np.ascontiguousarray(jax.device_get(leaf))
+        value = np.ascontiguousarray(on_host(leaf))
         sha.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape} ".encode())
         sha.update(value.tobytes())
     return sha.hexdigest()

@@ -13,14 +13,16 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from fer_jax import flag_errors
-from fer_jax.errors import ConfigError, UserError
+from fer_jax import flag_errors, processes
+from fer_jax.errors import ConfigError, UserError, note
 from fer_jax.machine import available_cores
 
 # JAX is imported in the function, so that a misspelt flag is told at once.
 
 _HELP = {"--help", "-h", "-help", "--helpshort"}
 _HELPFULL = {"--helpfull"}
+_SIGNALS = 128
+"""Exit codes from here on are of processes that a signal has ended, together."""
 
 
 def run(main: Callable[..., None], values: flags.FlagValues) -> None:
@@ -34,7 +36,15 @@ def run(main: Callable[..., None], values: flags.FlagValues) -> None:
     # Orbax logs a traceback of what it raises as well; what a user must know is said in our own words.
     logging.set_verbosity(logging.FATAL)
     parser = functools.partial(parse, values, takes_words=takes_words(main))
-    app.run(lambda argv: told(lambda: call(main, argv[1:])), flags_parser=parser)
+    app.run(lambda argv: _end(told(lambda: call(main, argv[1:]))), flags_parser=parser)
+
+
+def _end(code: int) -> int:
+    """The exit code. One process of several that has failed ends at once: the others would wait for it."""
+    if code and code < _SIGNALS and processes.count() > 1:
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def takes_words(main: Callable[..., None]) -> bool:
@@ -100,7 +110,7 @@ def told(action: Callable[[], None]) -> int:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    print(f"fer_jax: {message}", file=sys.stderr, flush=True)
+    note(message)
     return exit_code
 
 
@@ -108,15 +118,21 @@ _CPU_DEVICES = "--xla_force_host_platform_device_count"
 """What in XLA_FLAGS chooses the number of CPU devices, as JAX_NUM_CPU_DEVICES does."""
 
 
-def prepare_jax() -> None:
-    """Sets what must be set before the first use of JAX, and checks that it has a device.
+def prepare_jax(coordinator: str = "", num_processes: int | None = None, process_id: int | None = None) -> None:
+    """Sets what must be set before the first use of JAX, joins the run's other processes, and checks for a device.
 
     Compiled programs are kept in the user's cache, so that the second start is quick; each CPU core is a device of its
     own, because XLA makes little of two cores in one small program; a GPU's memory is taken as it is needed. What the
     user's environment says about any of these holds.
 
+    Args:
+      coordinator: as in `processes.join`,
+      num_processes: and so is this,
+      process_id: and this.
+
     Raises:
-      ConfigError: JAX finds no device.
+      ConfigError: JAX finds no device, or the processes are not what the arguments or the environment say.
+      UserError: the other processes do not come.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
@@ -131,6 +147,7 @@ def prepare_jax() -> None:
         # Refused where JAX is in use already: then its devices are there.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", available_cores())
+    processes.join(coordinator, num_processes, process_id)
     try:
         jax.devices()
     except RuntimeError as error:

@@ -41,14 +41,22 @@ class Interrupted(UserError):
         self.exit_code = 128 + signal_number
 
 
-def warn(message: str) -> None:
-    """Tells, on stderr, something that does not stop the work."""
-    print(f"fer_jax: warning: {message}", file=sys.stderr, flush=True)
+_speaker = ["fer_jax"]
+
+
+def speak_as(name: str) -> None:
+    """From now on what is told begins with this name."""
+    _speaker[0] = name
 
 
 def note(message: str) -> None:
-    """Tells something on stderr that is no fault; what a command answers goes to the standard output."""
-    print(f"fer_jax: {message}", file=sys.stderr, flush=True)
+    """Tells something on stderr; what a command answers goes to the standard output."""
+    print(f"{_speaker[0]}: {message}", file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Tells, on stderr, something that does not stop the work."""
+    note(f"warning: {message}")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

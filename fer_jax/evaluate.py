@@ -12,7 +12,7 @@ from fer_jax.data.pipeline import eval_order
 from fer_jax.data.subsets import OFFICIAL, Subset
 from fer_jax.members import Members
 from fer_jax.programs import Programs
-from fer_jax.sharding import Mesh, replicated, round_up, sharded_columns
+from fer_jax.sharding import Mesh, on_host, place, replicated, round_up, sharded_columns
 from fer_jax.steps import Examples, TrainState
 
 BATCH_SIZE = 128
@@ -54,14 +54,14 @@ class Scores(NamedTuple):
 
 def on_device(split: Split, mesh: Mesh, shares: np.ndarray | None = None) -> Examples:
     """The split's uint8 images, labels and, where given, shares, whole on every device of the mesh."""
-    return Examples(*jax.device_put((split.images, split.labels, shares), replicated(mesh)))
+    return Examples(*place((split.images, split.labels, shares), replicated(mesh)))
 
 
 def prepare(split: Split, mesh: Mesh, subsets: Mapping[str, Subset] | None = None) -> EvalSplit:
     """Puts a split on the devices for evaluation; without `subsets` it is scored as a whole only."""
     order = eval_order(len(split), round_up(BATCH_SIZE, mesh))
     subsets = subsets or {OFFICIAL: Subset(np.ones(len(split), bool), split.labels)}
-    return EvalSplit(on_device(split, mesh), jax.device_put(order, sharded_columns(mesh)), subsets)
+    return EvalSplit(on_device(split, mesh), place(order, sharded_columns(mesh)), subsets)
 
 
 def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: str = "plain") -> np.ndarray:
@@ -79,8 +79,9 @@ def split_logits(programs: Programs, state: TrainState, split: EvalSplit, view: 
     Raises:
       AssertionError: not every example was visited exactly once, which would be a fault of the programs.
     """
-    order = np.asarray(split.order)
-    visited = np.asarray(programs.logits(state, split.examples, split.order, np.int32(len(order)), view), np.float64)
+    order = on_host(split.order)
+    found = programs.logits(state, split.examples, split.order, np.int32(len(order)), view)
+    visited = np.asarray(on_host(found), np.float64)
     rows, expected = order.ravel(), len(split.examples.labels)
     holds = rows < expected
     times = np.bincount(rows[holds], minlength=expected)

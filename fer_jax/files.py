@@ -5,15 +5,20 @@ import errno
 import os
 from pathlib import Path
 
+from fer_jax import processes
 from fer_jax.errors import UserError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file, text in UTF-8; what was there before stays until all of it is written.
 
+    Of several processes the first writes.
+
     Raises:
       UserError: it cannot be written.
     """
+    if not processes.is_first():
+        return
     partial = path.with_name(path.name + ".partial")
     try:
         if isinstance(content, str):

@@ -38,6 +38,21 @@ _CHECKPOINT = flags.DEFINE_string(
 _TTA = flags.DEFINE_string(
     "tta", "", "For --mode=evaluate: flip or ten_crop as well; default: what config.tta says.", flag_values=FLAGS
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    "",
+    "For several processes: HOST:PORT of the first; default: what the cluster says.",
+    flag_values=FLAGS,
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes",
+    None,
+    "How many there are; default: what the cluster says; 1: alone all the same.",
+    flag_values=FLAGS,
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Which this is, from 0; default: what the cluster says.", flag_values=FLAGS
+)
 _PROFILE = flags.DEFINE_bool(
     "profile", False, "Write a jax.profiler trace of one call to <workdir>/profile.", flag_values=FLAGS
 )
@@ -74,10 +89,14 @@ def main() -> None:
     {"train": _train, "evaluate": _evaluate, "summary": _summary}[_MODE.value]()
 
 
+def _prepare() -> None:
+    command.prepare_jax(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+
+
 def _train() -> None:
     from fer_jax import train
 
-    command.prepare_jax()
+    _prepare()
     train.train(
         _CONFIG.value, workdir=_WORKDIR.value, name=_run_name(), data_dir=_DATA_DIR.value, profile=_PROFILE.value
     )
@@ -86,7 +105,7 @@ def _train() -> None:
 def _evaluate() -> None:
     from fer_jax import evaluate_run
 
-    command.prepare_jax()
+    _prepare()
     evaluate_run.evaluate_run(
         _WORKDIR.value or f"runs/{_run_name()}",
         split=_SPLIT.value,

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from fer_jax.models import Network
 from fer_jax.programs import Programs, computations, unoptimised
-from fer_jax.sharding import MEMBER_AXIS, by_member, member_columns, replicated, round_up, sharded_columns
+from fer_jax.sharding import MEMBER_AXIS, by_member, member_columns, place, replicated, round_up, sharded_columns
 from fer_jax.steps import Recipe, TrainState, evaluated_part, predict
 
 Parts = Callable[[Mapping[str, jax.Array]], tuple[Network, optax.GradientTransformation, Recipe]]
@@ -48,7 +48,7 @@ def make_member_programs(
     each = partial(_each_member, mesh)
     width = round_up(batch_size, mesh)
     # As float32, unless float64 is in force.
-    placed = jax.device_put(jax.tree.map(jnp.asarray, dict(values)), own)
+    placed = place(jax.tree.map(jnp.asarray, dict(values)), own)
 
     def of_member(value):
         model, tx, recipe = parts(value)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fer_jax.config import check_at_least, check_at_most
 from fer_jax.score_table import name_values
+from fer_jax.sharding import on_host
 
 LARGEST_SEED = 2**31 - 1
 
@@ -65,7 +66,7 @@ class Members:
 
     def unpack_tree(self, tree: Any) -> list[Any]:
         """A pytree for each member from the one in which every leaf has an entry for each, on the host."""
-        tree = jax.device_get(tree)
+        tree = on_host(tree)
         if not self.many:
             return [tree]
         return [jax.tree.map(lambda leaf, place=place: leaf[place], tree) for place in range(len(self))]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fer_jax import provenance
 from fer_jax.build import Core, Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
@@ -16,6 +14,7 @@ from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
 from fer_jax.members import Members
 from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
+from fer_jax.sharding import on_host
 from fer_jax.writers import say, say_stand_in
 
 SPLITS = ("train", "validation", "test", "seen")
@@ -79,7 +78,7 @@ def open_run(
     split = split or run.splits.watched_name
     examples = _split(run, split)
     restored = restore_checked(run, folder, checkpoint, record)
-    steps = run.members.unpack(np.asarray(restored.arrays["state"].step))
+    steps = run.members.unpack(on_host(restored.arrays["state"].step))
     return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
 
 

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 
 from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
 from fer_jax.errors import ConfigError
 from fer_jax.schedules import Schedule, make_schedule
+from fer_jax.sharding import place
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
@@ -162,8 +164,8 @@ def _scale_by_rate(rates: Sequence[float] | jax.Array, steps_per_rate: int) -> o
 
 def with_reductions(opt_state: optax.OptState, reductions: int | Sequence[int]) -> optax.OptState:
     """The state of a chain under 'plateau' after so many reductions of the rate (a number for each of its members)."""
-    place = optax.tree.get(opt_state, "reductions").sharding
-    return optax.tree.set(opt_state, reductions=jax.device_put(jnp.int32(reductions), place))
+    sharding = optax.tree.get(opt_state, "reductions").sharding
+    return optax.tree.set(opt_state, reductions=place(np.int32(reductions), sharding))
 
 
 def _kernels(params: Any) -> Any:

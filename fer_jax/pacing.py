@@ -8,8 +8,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from fer_jax import processes
 from fer_jax.build import Run
 from fer_jax.metrics import Progress
+from fer_jax.sharding import on_host
 from fer_jax.steps import Examples, TrainState, steps_taken
 
 CPU_CALL_SECONDS = 2.0
@@ -32,7 +34,7 @@ class Pace:
         if self._adapts:
             # At most doubled, because the first calls include what is slow once.
             fits = int(CPU_CALL_SECONDS * steps / max(seconds, 1e-6))
-            self.steps = max(1, min(fits, 2 * self.steps))
+            self.steps = processes.of_first(max(1, min(fits, 2 * self.steps)))
 
 
 def calls(
@@ -80,8 +82,8 @@ def calls(
             if traced:
                 jax.block_until_ready(progress)
         if start > first:
-            watch(start, jax.device_get(before))
+            watch(start, on_host(before))
             pace.measured(done - start, time.perf_counter() - began)
         count += 1
         yield state, progress, done
-    watch(done, jax.device_get(progress))
+    watch(done, on_host(progress))

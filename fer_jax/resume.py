@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from fer_jax.build import Core, Run, resolve
@@ -17,7 +16,7 @@ from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
 from fer_jax.provenance import FILE, layout, read_json
 from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
-from fer_jax.sharding import by_member, replicated
+from fer_jax.sharding import by_member, on_host, place, replicated
 from fer_jax.steps import TrainState
 
 CONFIG_FILE = "config.json"
@@ -95,8 +94,8 @@ def probe_images(image_shape: tuple[int, ...]) -> np.ndarray:
 
 def probe_logits(run: Run | Core, state: TrainState) -> list[list[float]]:
     """The logits of the probe images [8][classes]; of several members [members][8][classes]."""
-    images = jax.device_put(probe_images(run.model.image_shape), replicated(run.mesh))
-    return np.asarray(run.programs.predict(state, images), np.float64).tolist()
+    images = place(probe_images(run.model.image_shape), replicated(run.mesh))
+    return np.asarray(on_host(run.programs.predict(state, images)), np.float64).tolist()
 
 
 def template(run: Run | Core) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def template(run: Run | Core) -> dict[str, Any]:
 
 def empty_progress(run: Run | Core) -> Progress:
     """The sums of an epoch that has not begun, on the devices."""
-    return jax.device_put(run.members.stack(Progress.empty()), by_member(run.mesh))
+    return place(run.members.stack(Progress.empty()), by_member(run.mesh))
 
 
 def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None, list[str]]:

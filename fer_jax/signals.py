@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from fer_jax import processes
 from fer_jax.errors import Interrupted
 
 
@@ -31,13 +32,14 @@ class StopSignals:
     """While entered, the first SIGINT or SIGTERM is only noted; a second one acts as it would have.
 
     Attributes:
-      received: the number of the signal that came; None so far.
+      received: the number of the signal that had come to any process of the run when `agree` was called; None if none.
     """
 
     _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._noted = 0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -49,8 +51,12 @@ class StopSignals:
     def __exit__(self, *exception: object) -> None:
         self._restore()
 
+    def agree(self) -> None:
+        """Sets `received`. All processes of a run call it together, so that they stop at the same step."""
+        self.received = processes.largest(self._noted) or None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
+        self._noted = number
         self._restore()
 
     def _restore(self) -> None:

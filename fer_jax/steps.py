@@ -21,6 +21,7 @@ from fer_jax.data.augment import Augment
 from fer_jax.data.views import COPIES, one_copy
 from fer_jax.metrics import Metrics
 from fer_jax.models import Network
+from fer_jax.sharding import on_host
 
 # Independent streams of random numbers, folded into the base key.
 INIT, ORDER, DROPOUT, AUGMENT = range(4)
@@ -187,7 +188,7 @@ def evaluated_part(state: TrainState) -> TrainState:
 
 def steps_taken(state: TrainState) -> int:
     """How many steps a state has taken; of several members each has taken as many. Waits for the device."""
-    return int(np.asarray(state.step).flat[0])
+    return int(np.asarray(on_host(state.step)).flat[0])
 
 
 def predict(state: TrainState, images: jax.Array, *, model: Network) -> jax.Array:

@@ -12,7 +12,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from fer_jax import provenance
+from fer_jax import processes, provenance
 from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
@@ -36,6 +36,7 @@ from fer_jax.resume import (
     verify,
 )
 from fer_jax.score_table import name_values
+from fer_jax.sharding import on_host
 from fer_jax.signals import StopSignals
 from fer_jax.steps import Examples, TrainState, steps_taken
 from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
@@ -89,6 +90,7 @@ def train(
     old, record = read_run(folder)
     if record is not None:
         check_same_run(folder, old, record, stated, run.dataset)
+    processes.wait("what is in the run's folder has been read")
     if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
         say(f"{folder} is finished; nothing was trained.")
     else:
@@ -99,7 +101,7 @@ def train(
         with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
             session = Session(run, folder, checkpoints, signals, record, epoch_ended)
             _train(session, stated, profile)
-            score_states(run, checkpoints, record, lambda: _stop_if_asked(session, record["step"]))
+            score_states(run, checkpoints, record, lambda: _stop_if_asked_now(session))
         if run.members.many:
             record["over_seeds"] = over_seeds(run.members, record["last"], record["best"])
         record.update(finished=True, ended=provenance.now())
@@ -143,6 +145,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             writer.write_scalars(line["step"], line)
             writer.flush()
             ends = epoch + 1 == run.options.epochs
+            session.signals.agree()
             if is_best or ends or (epoch + 1) % checkpoints.every_epochs == 0 or session.signals.received:
                 _save(session, state, progress, best, scores, is_best)
             provenance.write_json(folder / provenance.FILE, record)
@@ -180,8 +183,9 @@ def _train_epoch(
             run, examples, state, progress, epoch=epoch, pace=pace, save_every=every, watch=watch, trace=trace
         )
         for state, progress, done in parts:
+            signals.agree()
             if done < run.steps_per_epoch and (signals.received or (every and done % every == 0)):
-                watch(done, jax.device_get(progress))
+                watch(done, on_host(progress))
                 record["seconds_training"] += time.perf_counter() - mark
                 mark = time.perf_counter()
                 _save(session, state, progress, best, scores=None)
@@ -306,6 +310,12 @@ def _stop_if_asked(session: Session, step: int) -> None:
             f"interrupted; step {step:,} is saved in {session.folder}: the same command goes on from there",
             number,
         )
+
+
+def _stop_if_asked_now(session: Session) -> None:
+    """As `_stop_if_asked`, where nothing is under way that would have to be saved."""
+    session.signals.agree()
+    _stop_if_asked(session, session.record["step"])
 
 
 def _make_folder(folder: Path) -> None:

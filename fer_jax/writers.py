@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from fer_jax import processes
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
@@ -42,6 +43,8 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
 class MetricWriter:
     """Writes an epoch's numbers to metrics.jsonl and TensorBoard; its calls are those of clu's MetricWriter.
 
+    Of several processes the first writes.
+
     Args:
       workdir: the run's folder.
       last_epoch: the last epoch to keep of what an earlier process wrote; later lines are taken out, because a
@@ -52,7 +55,9 @@ class MetricWriter:
     """
 
     def __init__(self, workdir: Path, last_epoch: int = 0):
-        self._path = workdir / METRICS_FILE
+        self._path, self._writes = workdir / METRICS_FILE, processes.is_first()
+        if not self._writes:
+            return
         kept = [epoch for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
         partial = self._path.with_name(METRICS_FILE + ".partial")
         with self._told():
@@ -65,6 +70,8 @@ class MetricWriter:
 
         A list has an entry for each member of the run.
         """
+        if not self._writes:
+            return
         with self._told():
             with self._path.open("a") as file:
                 file.write(json.dumps(dict(scalars)) + "\n")
@@ -77,16 +84,22 @@ class MetricWriter:
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
+        if not self._writes:
+            return
         with self._told():
             self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
 
     def flush(self) -> None:
         """Makes what was written visible to readers."""
+        if not self._writes:
+            return
         with self._told():
             self._events.flush()
 
     def close(self) -> None:
         """Ends the files."""
+        if not self._writes:
+            return
         with self._told():
             self._events.close()
 
@@ -147,7 +160,7 @@ class Console:
             unit=" images",
             unit_scale=True,
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr.isatty() and processes.is_first()),
         ) as self._bar:
             yield
         self._bar = None
@@ -209,8 +222,9 @@ def format_seconds(seconds: float) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the person watching, at once."""
-    print(text, flush=True)
+    """A line for the person watching, at once; of several processes the first says it."""
+    if processes.is_first():
+        print(text, flush=True)
 
 
 def stand_in_sentences(dataset: DataSet) -> list[str]:

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 FLOORS = [
     {
         *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
-        *("scores", "sharding"),
+        *("scores",),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
@@ -25,7 +25,7 @@ FLOORS = [
         *("sweep.table",),
     },
     {
-        *("config", "files", "python_file", "signals", "writers"),
+        *("config", "processes", "python_file", "sharding"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("export.formats",),
@@ -34,16 +34,18 @@ FLOORS = [
         *("sweep.experiment",),
     },
     {
-        *("checkpoint", "flag_errors", "members", "provenance", "run_words", "schedules", "summary", "sweep"),
+        *("checkpoint", "files", "flag_errors", "members", "schedules", "signals", "summary", "sweep"),
+        *("writers",),
         *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
         *("data.places",),
-        *("export.runtime", "export.table"),
+        *("export.runtime",),
         *("models.lowering",),
         *("predict.digits", "predict.faces", "predict.frames"),
     },
     {
-        *("command", "losses", "optim", "over_seeds"),
+        *("command", "losses", "optim", "over_seeds", "provenance", "run_words"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
+        *("export.table",),
         *("models.convolution", "models.network"),
         *("predict.framing",),
         *("report.findings",),

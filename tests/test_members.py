@@ -185,7 +185,7 @@ def test_several_members_on_a_device(tiny_config, tmp_path, monkeypatch):
     ("members", "devices", "shape"), [(1, 4, (1, 4)), (6, 4, (2, 2)), (8, 4, (4, 1)), (3, 2, (1, 2))]
 )
 def test_members_lie_on_as_many_devices_as_divide_them(members, devices, shape):
-    assert tuple(sharding.make_member_mesh(members, devices).shape.values()) == shape
+    assert tuple(sharding.make_member_mesh(members, device_count=devices).shape.values()) == shape
 
 
 @pytest.mark.parametrize(("kill_at", "every_steps"), [((2, 2), 0), ((1, 5), 2)])

@@ -16,7 +16,7 @@ from fer_jax.python_file import call_function
 from fer_jax.sweep.experiment import Experiment, Variant, shown
 
 OF_THE_SWEEP = ("seed", "num_seeds", "vary")
-_NO_NUMBER = (*OF_THE_SWEEP, "steps_per_call", "max_params", "data.fallback")
+_NO_NUMBER = (*OF_THE_SWEEP, "steps_per_call", "sharding", "uneven_batch", "max_params", "data.fallback")
 """Keys that change no number of a cell, or say which cell it is; so does all of `checkpoint`."""
 
 
