@@ -45,7 +45,7 @@ FLOORS = [
     {
         *("command", "losses", "optim", "over_seeds", "provenance", "run_words"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
-        *("export.table",),
+        *("export.table", "export.web_runtime"),
         *("models.convolution", "models.network"),
         *("predict.framing",),
         *("report.findings",),
@@ -73,7 +73,10 @@ FLOORS = [
         *("programs", "vary"),
         *("export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
     },
-    {"evaluate", "member_programs"},
+    {
+        *("evaluate", "member_programs"),
+        *("export.web",),
+    },
     {"build"},
     {
         *("card", "pacing", "record", "resume"),

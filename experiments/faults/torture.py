@@ -3,9 +3,9 @@
     python experiments/faults/torture.py --kills=50
 
 A run of `mnist_11k` on scikit-learn's digits is killed with SIGKILL: at its start, while it prepares its data, in a
-step, in an evaluation, in a save, while it scores its states. Each time the same command is started again; when a run has
-come to its end the next begins, until all kills have been dealt. Of each run the arrays of the last checkpoint must be
-those of the undisturbed run to the bit, and metrics.jsonl must hold every epoch once with the same numbers.
+step, in an evaluation, in a save, while it scores its states. Each time the same command is started again; when a run
+has come to its end the next begins, until all kills have been dealt. Of each run the arrays of the last checkpoint must
+be those of the undisturbed run to the bit, and metrics.jsonl must hold every epoch once with the same numbers.
 """
 
 import argparse

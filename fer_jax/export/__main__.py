@@ -2,6 +2,7 @@
 
 python -m fer_jax.export --workdir=runs/mnist_15k --format=onnx
 python -m fer_jax.export --workdir=runs/fer2013_mini --format=all --int8
+python -m fer_jax.export --workdir=runs/mnist_15k --format=web
 """
 
 from absl import flags
@@ -14,7 +15,11 @@ from fer_jax.errors import ConfigError
 FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_string("workdir", "", "The folder of the trained run.", flag_values=FLAGS)
 _FORMAT = flags.DEFINE_enum(
-    "format", None, ["stablehlo", "onnx", "safetensors", "keras", "all"], "What to write.", flag_values=FLAGS
+    "format",
+    None,
+    ["stablehlo", "onnx", "safetensors", "keras", "web", "all"],
+    "What to write; all is every one but web.",
+    flag_values=FLAGS,
 )
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, last or the number of a step.", flag_values=FLAGS)
 _MEMBER = flags.DEFINE_integer(
@@ -26,6 +31,9 @@ _OUT = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there already.", flag_values=FLAGS)
 _INT8 = flags.DEFINE_bool(
     "int8", False, "ONNX with 8-bit integers. Evaluates it on the test split, which is counted.", flag_values=FLAGS
+)
+_RUNTIME = flags.DEFINE_string(
+    "runtime", "", "For --format=web: a folder with onnxruntime-web; default: from npm, once.", flag_values=FLAGS
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
@@ -41,7 +49,7 @@ def main() -> None:
     if not _WORKDIR.value:
         raise ConfigError("--workdir=RUN is missing: the folder of a trained run, for example --workdir=runs/mnist_15k")
     if not _FORMAT.value:
-        raise ConfigError("--format is missing: stablehlo, onnx, safetensors, keras or all")
+        raise ConfigError("--format is missing: stablehlo, onnx, safetensors, keras, web or all")
     command.prepare_jax()
     from fer_jax.export.write import export
 
@@ -53,6 +61,7 @@ def main() -> None:
         out=_OUT.value,
         overwrite=_OVERWRITE.value,
         int8=_INT8.value,
+        runtime=_RUNTIME.value,
         data_dir=_DATA_DIR.value,
     )
 

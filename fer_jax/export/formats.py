@@ -23,12 +23,15 @@ class Format(NamedTuple):
 
 
 INT8 = "onnx int8"
+APART = ("web", INT8)
+"""Those that 'all' does not mean: one needs files from npm, the other is less accurate."""
 
 FORMATS = {
     "stablehlo": Format("stablehlo", ".stablehlo.zip"),
     "onnx": Format("onnx", ".onnx", ("onnx", "onnxruntime", "jax2onnx")),
     "safetensors": Format("safetensors", ".safetensors", ("safetensors",)),
     "keras": Format("keras", ".keras", ("keras", "h5py")),
+    "web": Format("web", ".html", ("onnx", "onnxruntime", "jax2onnx")),
     INT8: Format("onnx", ".int8.onnx", ("onnx", "onnxruntime", "jax2onnx")),
 }
 

@@ -14,7 +14,7 @@ from fer_jax.data.dataset import Split
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import prepare, split_logits
 from fer_jax.export.content import Content
-from fer_jax.export.formats import FORMATS, INT8, check_installed, room
+from fer_jax.export.formats import APART, FORMATS, INT8, check_installed, room
 from fer_jax.export.int8 import CALIBRATION_IMAGES, TestScores, metadata_of, on_test_split
 from fer_jax.export.metadata import metadata
 from fer_jax.export.table import Row, format_rows, format_test
@@ -57,6 +57,7 @@ def export(
     out: str = "",
     overwrite: bool = False,
     int8: bool = False,
+    runtime: str = "",
     data_dir: str = "",
 ) -> list[Path]:
     """Exports a run's checkpoint, verifies every file in its own runtime and says how large and how fast it is.
@@ -73,6 +74,7 @@ def export(
       overwrite: what is there already is replaced.
       int8: ONNX with 8-bit integers instead of ONNX, or besides with 'all'. Evaluates the float and the 8-bit form on
         the test split, which run.json counts.
+      runtime: for 'web', the folder with the runtime of its pages; see `web_runtime.runtime_files`.
       data_dir: as in training.
 
     Returns:
@@ -85,6 +87,8 @@ def export(
       UserError: a package is missing, the network cannot be written in this format, or the file is not the run.
     """
     names = _names(name, int8)
+    if runtime and name != "web":
+        raise ConfigError(f"--runtime={runtime} goes with --format=web, not with --format={name}")
     check_installed(names)
     targets = _targets(names, Path(workdir), member, out, overwrite)
     chosen = _choose(workdir, checkpoint, member, data_dir)
@@ -99,7 +103,7 @@ def export(
         files = {one: Path(temporary) / f"model{FORMATS[one].suffix}" for one in [*floats, *names]}
         for one in floats:
             say(f"Writing {one} and running it ...")
-            rows.append(_write(one, files[one], chosen, checkpoint))
+            rows.append(_write(one, files[one], chosen, checkpoint, **{"runtime": runtime} if one == "web" else {}))
         if INT8 in names:
             test, row = _write_int8(files[INT8], files["onnx"], chosen, checkpoint)
             rows.append(row)
@@ -126,8 +130,8 @@ def _say(chosen: Chosen, rows: Sequence[Row], test: TestScores | None, targets: 
 
 
 def _names(name: str, int8: bool) -> list[str]:
-    floats = [one for one in FORMATS if one != INT8]
     if name == ALL:
+        floats = [one for one in FORMATS if one not in APART]
         return [*floats, INT8] if int8 else floats
     if int8 and name != "onnx":
         raise ConfigError(f"--int8 goes with --format=onnx or --format={ALL}, not with --format={name}")
@@ -182,9 +186,9 @@ def _content(chosen: Chosen, name: str, checkpoint: str) -> Content:
     return Content(chosen.opened.run.model, chosen.variables, texts)
 
 
-def _write(name: str, file: Path, chosen: Chosen, checkpoint: str) -> Row:
+def _write(name: str, file: Path, chosen: Chosen, checkpoint: str, **options: str) -> Row:
     content = _content(chosen, name, checkpoint)
-    room(name).write(file, content)
+    room(name).write(file, content, **options)
     ran, worst = verify(name, file, content, chosen.images, chosen.expected)
     return Row(name, file.stat().st_size, worst, ran.seconds, ran.runtime)
 
