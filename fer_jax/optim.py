@@ -165,7 +165,7 @@ def _scale_by_rate(rates: Sequence[float] | jax.Array, steps_per_rate: int) -> o
 def with_reductions(opt_state: optax.OptState, reductions: int | Sequence[int]) -> optax.OptState:
     """The state of a chain under 'plateau' after so many reductions of the rate (a number for each of its members)."""
     sharding = optax.tree.get(opt_state, "reductions").sharding
-    return optax.tree.set(opt_state, reductions=place(np.int32(reductions), sharding))
+    return optax.tree.set(opt_state, reductions=place(np.asarray(reductions, np.int32), sharding))
 
 
 def _kernels(params: Any) -> Any:

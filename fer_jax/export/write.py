@@ -197,6 +197,10 @@ def _write_int8(file: Path, float_file: Path, chosen: Chosen, checkpoint: str) -
     """Writes the 8-bit form of a verified file and measures on the test split what it costs."""
     opened = chosen.opened
     examples, few = opened.run.splits.test, chosen.images[:CALIBRATION_IMAGES]
+    if examples is None:
+        raise ConfigError(
+            f"{opened.folder} is a run of protocol 'tune', which has no test split to measure the cost of --int8 on"
+        )
     texts = _content(chosen, INT8, checkpoint).metadata
     say("Quantising, and evaluating both forms on the test split ...")
     room(INT8).write_int8(file, float_file, few, texts)

@@ -13,7 +13,8 @@ function lanczos(x) {
 
 /** For each output pixel the first input pixel that it is made of, and the integer weights from there on. */
 function weightsOf(size, start, end, outSize) {
-  const scale = (end - start) / outSize, filterScale = Math.max(1, scale), support = 3 * filterScale;
+  const scale = Math.fround(end - start) / outSize, filterScale = Math.max(1, scale);
+  const support = 3 * filterScale, shrink = 1 / filterScale;
   const found = [];
   for (let out = 0; out < outSize; out++) {
     const centre = start + (out + 0.5) * scale;
@@ -22,7 +23,7 @@ function weightsOf(size, start, end, outSize) {
     const raw = [];
     let sum = 0;
     for (let place = first; place < last; place++) {
-      const weight = lanczos((place - centre + 0.5) / filterScale);
+      const weight = lanczos((place - centre + 0.5) * shrink);
       raw.push(weight);
       sum += weight;
     }
@@ -48,7 +49,8 @@ function makePicture(width, height, channels, data) {
 /** Scales the part [left, top, right, bottom] of a picture, along rows first. */
 function resized(picture, width, height, box) {
   const { channels, data } = picture;
-  const [left, top, right, bottom] = box;
+  // Pillow keeps the part in single precision.
+  const [left, top, right, bottom] = box.map(Math.fround);
   let wide = picture;
   if (width !== picture.width || left || right !== width) {
     wide = makePicture(width, picture.height, channels);
