@@ -23,12 +23,17 @@ LAYOUTS = {"one device": (1, 1), "eight devices": (1, 8), "two processes": (2, 4
 """Processes, and devices of each."""
 
 CONFIG = """
-from configs import mnist_11k
+from functools import partial
+
+from fer_jax import models
+from fer_jax.build import default_config
+from fer_jax.models import mnist
+
+TABLE = (mnist.block(4, kernel=5, pool=True), mnist.logits(kernel=12))
+models.MODELS["tiny"] = partial(mnist.MnistNet, table=TABLE)
 
 def get_config():
-    config = mnist_11k.get_config()
-    config.data.name = "digits"
-    config.data.fallback = ""
+    config = default_config(model="tiny", data_name="digits")
     config.data.limit = 500
     config.batch_size = 256
     config.epochs = 25

@@ -87,9 +87,7 @@ def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     inner_width = wanted * image.height if wide > wanted else image.width
     inner_height = image.width / wanted if wide < wanted else image.height
     left, top = (image.width - inner_width) * 0.5, (image.height - inner_height) * 0.5
-    rows = image.resize(
-        (width, image.height), Image.Resampling.LANCZOS, (left, 0, left + inner_width, image.height)
-    )
+    rows = image.resize((width, image.height), Image.Resampling.LANCZOS, (left, 0, left + inner_width, image.height))
     return rows.resize((width, height), Image.Resampling.LANCZOS, (0, top, width, top + inner_height))
 
 

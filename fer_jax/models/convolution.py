@@ -7,7 +7,9 @@ copies of the image, is contiguous and fits the cache. A scheme says which copie
 - `_WINOGRAD_2`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
   from four products instead of six. Its sums are of two or three numbers, so it rounds as the direct form does.
 - `_WINOGRAD_4`: the same with F(4, 3), four outputs from six products instead of twelve, for rows that are long enough.
-  Its sums have factors up to 8, so it rounds twice as coarsely.
+  Its sums have factors up to 8, so it rounds twice as coarsely; and what is 0 over a blank patch beside ink in the
+  others is rounding in it. A ReLU right behind has a gradient of 0 in the one case and of 1 in half of the other, so it
+  serves for derivatives, and forward where nothing tells 0 from rounding.
 """
 
 import math
@@ -25,13 +27,16 @@ from fer_jax.sharding import devices_of_a_batch
 Array = jax.Array
 
 
-def convolution(x: Array, kernel: Array, padding: str, layout: str) -> Array:
-    """The convolution of stride 1 of an activation with a kernel [k, k, in, out]; `padding` is 'VALID' or 'SAME'."""
-    return _CONVOLUTIONS[layout](x, kernel, padding)
+def convolution(x: Array, kernel: Array, padding: str, layout: str, exact: bool = True) -> Array:
+    """The convolution of stride 1 of an activation with a kernel [k, k, in, out]; `padding` is 'VALID' or 'SAME'.
+
+    `exact` makes the output over a blank patch exactly 0, however it is computed.
+    """
+    return _CONVOLUTIONS[layout](x, kernel, padding, exact)
 
 
-def native(x: Array, kernel: Array, padding: str) -> Array:
-    """XLA's own: [N, H, W, C] -> [N, H', W', out]."""
+def native(x: Array, kernel: Array, padding: str, exact: bool = True) -> Array:
+    """XLA's own, which is exact: [N, H, W, C] -> [N, H', W', out]."""
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
@@ -52,20 +57,20 @@ def depthwise(x: Array, kernel: Array, layout: str) -> Array:
     return out
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def by_rows(x: Array, kernel: Array, padding: str) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def by_rows(x: Array, kernel: Array, padding: str, exact: bool = True) -> Array:
     """A matrix product for each row of the output: [H, C, W, N] -> [H', out, W', N].
 
     The derivative by x is the same function of dy, that by the kernel a sum of products over rows.
     """
-    return _rows(_pad(x, *_margins(kernel, padding)), kernel)
+    return _rows(_pad(x, *_margins(kernel, padding)), kernel, exact)
 
 
-def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
-    return by_rows(x, kernel, padding), (x, kernel)
+def _forward(x: Array, kernel: Array, padding: str, exact: bool) -> tuple[Array, tuple[Array, Array]]:
+    return by_rows(x, kernel, padding, exact), (x, kernel)
 
 
-def _backward(padding: str, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _backward(padding: str, exact: bool, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
     before, after = _margins(kernel, padding)
     reach = kernel.shape[0] - 1
@@ -185,20 +190,20 @@ _LONG = 12
 """Columns from which on four outputs at a time are faster than two (by a sixth with 12 and more)."""
 
 
-def _scheme(kernel: Array, columns: int) -> _Scheme:
+def _scheme(kernel: Array, columns: int, exact: bool = False) -> _Scheme:
     """That of a kernel [k, k, in, out] for so many columns of the output."""
     size, precise = kernel.shape[0], jnp.finfo(kernel.dtype).bits >= 32
     if size != 3 or columns < 2 or not precise:
         return _direct(size)
-    return _WINOGRAD_4 if columns >= _LONG else _WINOGRAD_2
+    return _WINOGRAD_4 if columns >= _LONG and not exact else _WINOGRAD_2
 
 
-def _rows(x: Array, kernel: Array) -> Array:
+def _rows(x: Array, kernel: Array, exact: bool = False) -> Array:
     """The valid convolution [H, C, W, N] -> [H - k + 1, out, W - k + 1, N]."""
     size, _, _, features = kernel.shape
     height, _, width, images = x.shape
     columns = width - size + 1
-    scheme = _scheme(kernel, columns)
+    scheme = _scheme(kernel, columns, exact)
     weights = [weight.reshape(-1, features).T for weight in scheme.weights(kernel)]
     # What XLA would make anew in every row is made once.
     copies = lax.optimization_barrier(tuple(scheme.copies(x)))
@@ -269,4 +274,4 @@ def _pad(x: Array, before: int, after: int) -> Array:
     return jnp.pad(x, ((before, after), (0, 0), (before, after), (0, 0))) if before or after else x
 
 
-_CONVOLUTIONS: dict[str, Callable[[Array, Array, str], Array]] = {NHWC: native, HCWN: by_rows}
+_CONVOLUTIONS: dict[str, Callable[[Array, Array, str, bool], Array]] = {NHWC: native, HCWN: by_rows}
