@@ -9,6 +9,7 @@ state is one run each, mostly the best epoch on the test split.
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from fer_jax.files import write_whole
 from fer_jax.sweep.numbers import Number, make_number, rows_of
@@ -58,6 +59,8 @@ def draw() -> Figure:
     for name, *place in zip(names, *places, strict=True):
         axes.annotate(name, place, xytext=(6, 5), textcoords="offset points", fontsize=8, color="#d55e00")
     axes.set(xscale="log", xlabel="parameters", ylabel="MNIST test accuracy (%)", ylim=(98.4, 99.8))
+    # The usual labels are formulas, which are not parsed here.
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=9, frameon=False)
     return figure
