@@ -49,7 +49,7 @@ def test_nothing_varies_by_default_and_old_configs_resolve(config):
     [
         (
             {"model.name": ("a", "b")},
-            r"config\.vary: 'model\.name' cannot vary; what can: model\.dropout, optim\.learning",
+            r"config\.vary: 'model\.name' cannot vary; what can: model\.dropout, model\.last_dropout, optim\.learning",
         ),
         ({"batch_size": (1, 2)}, r"config\.vary: 'batch_size' cannot vary"),
         ({"dropout": (0.1,)}, r"config\.vary: 'dropout' cannot vary"),

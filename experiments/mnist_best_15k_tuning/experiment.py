@@ -7,8 +7,22 @@ trials is worth little below 0.2 points of accuracy: the loss, which is less coa
 from configs import mnist_15k, mnist_best_15k
 from fer_jax.sweep import Experiment, Variant
 
+TRIALS = [
+    Variant("base"),
+    Variant("rate 0.005", {"optim.learning_rate": 0.005}),
+    Variant("rate 0.02", {"optim.learning_rate": 0.02}),
+    Variant("batch 64", {"batch_size": 64}),
+    Variant("batch 64, rate 0.005", {"batch_size": 64, "optim.learning_rate": 0.005}),
+    Variant("shift 1", {"augment.shift": 1 / 28}),
+    Variant("rotate 10", {"augment.rotate": 10.0}),
+    Variant("rotate 10, scale 0.1", {"augment.rotate": 10.0, "augment.scale": 0.1}),
+    Variant("label smoothing 0.1", {"loss.label_smoothing": 0.1}),
+]
+"""What networks of every size are tried with."""
+
 
 def tuned(config):
+    """A config with the recipe that the trials start from."""
     config.protocol = "tune"
     config.epochs = 5
     config.batch_size = 128
@@ -25,15 +39,7 @@ def get_experiment():
     return Experiment(
         base=tuned(mnist_best_15k.get_config()),
         variants=[
-            Variant("base"),
-            Variant("rate 0.005", {"optim.learning_rate": 0.005}),
-            Variant("rate 0.02", {"optim.learning_rate": 0.02}),
-            Variant("batch 64", {"batch_size": 64}),
-            Variant("batch 64, rate 0.005", {"batch_size": 64, "optim.learning_rate": 0.005}),
-            Variant("shift 1", {"augment.shift": 1 / 28}),
-            Variant("rotate 10", {"augment.rotate": 10.0}),
-            Variant("rotate 10, scale 0.1", {"augment.rotate": 10.0, "augment.scale": 0.1}),
-            Variant("label smoothing 0.1", {"loss.label_smoothing": 0.1}),
+            *TRIALS,
             Variant("shift 3", {"augment.shift": 3 / 28}),
             Variant("dropout 0.03", {"model.dropout": 0.03}),
             Variant("network of document 001", config=document),

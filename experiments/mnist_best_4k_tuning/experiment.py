@@ -5,33 +5,15 @@ trials is worth little below 0.2 points of accuracy: the loss, which is less coa
 """
 
 from configs import mnist_best_4k
+from experiments.mnist_best_15k_tuning.experiment import TRIALS, tuned
 from fer_jax.sweep import Experiment, Variant
-
-
-def tuned(config):
-    config.protocol = "tune"
-    config.epochs = 5
-    config.batch_size = 128
-    config.augment.shift = 2 / 28
-    config.optim.name = "adam"
-    config.optim.learning_rate = 0.01
-    config.optim.schedule = "one_cycle"
-    return config
 
 
 def get_experiment():
     return Experiment(
         base=tuned(mnist_best_4k.get_config()),
         variants=[
-            Variant("base"),
-            Variant("rate 0.005", {"optim.learning_rate": 0.005}),
-            Variant("rate 0.02", {"optim.learning_rate": 0.02}),
-            Variant("batch 64", {"batch_size": 64}),
-            Variant("batch 64, rate 0.005", {"batch_size": 64, "optim.learning_rate": 0.005}),
-            Variant("shift 1", {"augment.shift": 1 / 28}),
-            Variant("rotate 10", {"augment.rotate": 10.0}),
-            Variant("rotate 10, scale 0.1", {"augment.rotate": 10.0, "augment.scale": 0.1}),
-            Variant("label smoothing 0.1", {"loss.label_smoothing": 0.1}),
+            *TRIALS,
             Variant("batch 32, rate 0.005", {"batch_size": 32, "optim.learning_rate": 0.005}),
             Variant("no shift", {"augment.shift": 0.0}),
             Variant("rate 0.03", {"optim.learning_rate": 0.03}),

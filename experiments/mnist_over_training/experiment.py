@@ -6,18 +6,18 @@ in training and validation tell.
 """
 
 from configs import mnist_15k
+from experiments.mnist_ablations.experiment import PLAIN
 from fer_jax.sweep import Experiment, Variant
 
 
 def get_experiment():
     config = mnist_15k.get_config()
     config.protocol = "clean"
-    plain = {"model.batch_norm": False, "model.dropout": 0.0, "optim.schedule": "constant"}
     return Experiment(
         base=config,
         variants=[
-            Variant("mnist_vanilla, plain", {"model.name": "mnist_vanilla", "max_params": 0, **plain}),
-            Variant("mnist_15k, plain", plain),
+            Variant("mnist_vanilla, plain", {"model.name": "mnist_vanilla", "max_params": 0, **PLAIN}),
+            Variant("mnist_15k, plain", PLAIN),
             Variant("mnist_15k, all"),
         ],
         seeds=3,

@@ -1,7 +1,7 @@
 """The plots of an experiment: accuracies with their intervals, and curves. Rows in, the bytes of PNG and SVG out."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -32,14 +32,19 @@ def make_plots(grid: Grid, kept: Kept) -> dict[str, bytes]:
     rows = rows_of(kept)
     if not splits_of(rows):
         return {}
+    return {**as_files("accuracy", lambda: _accuracy(grid, rows)), **as_files("curves", lambda: _curves(rows))}
+
+
+def as_files(name: str, draw: Callable[[], Figure]) -> dict[str, bytes]:
+    """What `draw` draws, in the style of all plots here: '<name>.png' and '<name>.svg'."""
     found = {}
     with matplotlib.rc_context(_SETTINGS):
-        for name, figure in (("accuracy", _accuracy(grid, rows)), ("curves", _curves(rows))):
-            for kind in FORMATS:
-                file = io.BytesIO()
-                metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
-                found[f"{name}.{kind}"] = file.getvalue()
+        figure = draw()
+        for kind in FORMATS:
+            file = io.BytesIO()
+            metadata = {"Date": None} if kind == "svg" else {"Software": None}
+            figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
+            found[f"{name}.{kind}"] = file.getvalue()
     return found
 
 
