@@ -3,7 +3,8 @@
     python -m fer_jax.main --config=configs/mnist_best_8k.py
 
 Trained on all 60,000 training images; no epoch is selected, and the test split is read once, for the last state. The
-recipe is a first guess that no search has confirmed yet: shifts of up to two pixels, one cycle of Adam up to 0.01.
+recipe is the one that twelve trials chose for mnist_best_15k: shifts of up to two pixels, one cycle of Adam up to 0.01
+in batches of 64. This network had no trials of its own.
 
 Here: not measured yet.
 """
@@ -14,7 +15,7 @@ from fer_jax.build import default_config
 def get_config():
     config = default_config(model="mnist_best_8k", data_name="mnist")
     config.epochs = 20
-    config.batch_size = 128
+    config.batch_size = 64
     config.protocol = "full"
     config.max_params = 8_000
     config.data.fallback = "digits"
