@@ -5,6 +5,7 @@ agreed on before it decides what is computed next: otherwise one waits for a sum
 """
 
 import os
+import signal
 from collections.abc import Mapping
 
 import numpy as np
@@ -62,8 +63,7 @@ def join(address: str = "", num_processes: int | None = None, process_id: int | 
         raise ConfigError(f"--process_id={process_id} with --num_processes={num_processes}: they are counted from 0")
     import jax
 
-    # What SIGTERM does is for the training loop to decide.
-    jax.config.update("jax_enable_preemption_service", False)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         jax.distributed.initialize(
             address or None,
@@ -76,6 +76,9 @@ def join(address: str = "", num_processes: int | None = None, process_id: int | 
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"the processes of this run did not find each other: {reason}") from error
+    # JAX takes SIGTERM for its own preemption service, without which Orbax does not save; what a signal does is for the
+    # training loop to decide.
+    signal.signal(signal.SIGTERM, on_sigterm)
     _processes.update(count=jax.process_count(), index=jax.process_index())
     if _processes["count"] > 1:
         speak_as(f"fer_jax: process {jax.process_index()}")

@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("FER_JAX_OFFLINE", "1")
         # The network is one that a fresh process knows.
-        config = default_config(model="compact_1k", data_name="mnist")
+        config = default_config(model="mnist_best_1k", data_name="mnist")
         config.data.fallback = "digits"
         config.protocol = "clean"
         config.epochs = 1
@@ -282,8 +282,10 @@ def test_bad_input_is_told(command, workdir, monkeypatch, change, words, parts, 
 
 def test_several_formats_need_a_folder(workdir, tmp_path, monkeypatch):
     monkeypatch.setattr(write, "check_installed", lambda names: None)
-    with pytest.raises(UserError, match="is no folder, and several formats need one: create it first"):
-        export(str(workdir), name="all", out=str(tmp_path / "none"))
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "none" / "none", tmp_path / "file"):
+        with pytest.raises(UserError, match="is no folder and cannot become one, and several formats need one"):
+            export(str(workdir), name="all", out=str(out))
 
 
 def test_another_type_of_numbers_is_refused(workdir, monkeypatch):

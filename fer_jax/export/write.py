@@ -70,7 +70,8 @@ def export(
       name: of the format, or 'all'.
       checkpoint: 'best', 'last' or the number of a step.
       member: of a run with several, counted from 0; None is the first, and says so.
-      out: the file, or a folder for it; '' is the folder 'export' of the run. With 'all' it is a folder.
+      out: the file, or a folder for it; '' is the folder 'export' of the run. With 'all' it is a folder, which is made
+        where there is none.
       overwrite: what is there already is replaced.
       int8: ONNX with 8-bit integers instead of ONNX, or besides with 'all'. Evaluates the float and the 8-bit form on
         the test split, which run.json counts.
@@ -93,7 +94,9 @@ def export(
     targets = _targets(names, Path(workdir), member, out, overwrite)
     chosen = _choose(workdir, checkpoint, member, data_dir)
     rows, test = [], None
-    folder = next(iter(targets.values())).parent if out else Path(workdir)
+    # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.
+    target = next(iter(targets.values())).parent
+    folder = target if target.is_dir() else target.absolute().parent
     with (
         sigterm_raises("stopped by a signal: no file was written"),
         tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary,
@@ -142,10 +145,10 @@ def _targets(names: Sequence[str], workdir: Path, member: int | None, out: str, 
     """Where each format goes, checked before anything is read."""
     stem = "model" if member is None else f"model_member_{member}"
     path = Path(out) if out else workdir / FOLDER
-    if not out or path.is_dir():
+    if not out or path.is_dir() or (len(names) > 1 and not path.exists() and path.absolute().parent.is_dir()):
         targets = {one: path / f"{stem}{FORMATS[one].suffix}" for one in names}
     elif len(names) > 1:
-        raise ConfigError(f"--out={out} is no folder, and several formats need one: create it first, or name another")
+        raise ConfigError(f"--out={out} is no folder and cannot become one, and several formats need one: name another")
     else:
         (one,) = names
         if not path.parent.is_dir():
