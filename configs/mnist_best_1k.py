@@ -3,7 +3,8 @@
     python -m fer_jax.main --config=configs/mnist_best_1k.py
 
 Trained on all 60,000 training images; no epoch is selected, and the test split is read once, for the last state. The
-recipe is a first guess that no search has confirmed yet: shifts of up to two pixels, one cycle of Adam up to 0.01.
+recipe is the one that twelve trials chose for mnist_best_4k: shifts of up to two pixels, one cycle of Adam up to 0.005
+in batches of 32. This network had no trials of its own.
 
 Here: not measured yet.
 """
@@ -14,12 +15,12 @@ from fer_jax.build import default_config
 def get_config():
     config = default_config(model="mnist_best_1k", data_name="mnist")
     config.epochs = 20
-    config.batch_size = 128
+    config.batch_size = 32
     config.protocol = "full"
     config.max_params = 1_000
     config.data.fallback = "digits"
     config.augment.shift = 2 / 28
     config.optim.name = "adam"
-    config.optim.learning_rate = 0.01
+    config.optim.learning_rate = 0.005
     config.optim.schedule = "one_cycle"
     return config

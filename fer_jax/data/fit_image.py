@@ -78,6 +78,11 @@ def read_picture(source: Source, name: str = "") -> np.ndarray:
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+def fit_part(gray: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A part of a gray picture, uint8 [H, W], fitted as by `fit_image`, however small it is: uint8 [height, width]."""
+    return np.asarray(_fitted(Image.fromarray(gray), width, height))
+
+
 def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     """The middle of a picture that has the shape asked for, scaled, as `ImageOps.fit` does it.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from fer_jax.data.fit_image import fit_image
+from fer_jax.data.fit_image import fit_image, fit_part
 
 SIDE, BOX = 28, 20
 _LEAST_CONTRAST = 32
@@ -97,14 +97,14 @@ def _centred(light: np.ndarray) -> np.ndarray:
     near = ndimage.distance_transform_edt(~strokes) <= max(1, 1 / scale)
     stretched = np.where(near, np.clip((light - ground) / (ink - ground), 0, 1), 0)
     cut = np.rint(255 * stretched).astype(np.uint8)
-    small = fit_image(cut[..., None], (max(1, round(height * scale)), max(1, round(width * scale)), 1))
+    small = fit_part(cut, max(1, round(height * scale)), max(1, round(width * scale)))
     result = np.zeros((SIDE, SIDE, 1), np.uint8)
     # In MNIST's own files the centre of mass is pixel (14, 14), counted from 0, half a pixel below the true middle.
     top, left = (
         int(np.clip(round(SIDE / 2 - place), 0, SIDE - size))
-        for place, size in zip(ndimage.center_of_mass(small[..., 0]), small.shape[:2], strict=True)
+        for place, size in zip(ndimage.center_of_mass(small), small.shape, strict=True)
     )
-    result[top : top + small.shape[0], left : left + small.shape[1]] = small
+    result[top : top + small.shape[0], left : left + small.shape[1], 0] = small
     return result
 
 
