@@ -22,7 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from fer_jax import processes
 from fer_jax.config import check_at_least
-from fer_jax.errors import CheckpointError
+from fer_jax.errors import CheckpointError, LostProcessError
 from fer_jax.sharding import on_host
 
 FOLDER = "checkpoints"
@@ -105,6 +105,8 @@ class Checkpoints:
                 )
                 self._manager.wait_until_finished()
         except Exception as error:
+            if processes.tells_of_another(error):
+                raise LostProcessError(_reason(error)) from error
             self._discard_partial()
             raise CheckpointError(
                 f"the checkpoint of step {step} could not be written to {self._workdir / FOLDER}: {_reason(error)}; "

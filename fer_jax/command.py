@@ -14,7 +14,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from fer_jax import flag_errors, processes
-from fer_jax.errors import ConfigError, UserError, note
+from fer_jax.errors import ConfigError, LostProcessError, UserError, note
 from fer_jax.machine import available_cores
 
 # JAX is imported in the function, so that a misspelt flag is told at once.
@@ -99,6 +99,8 @@ def told(action: Callable[[], None]) -> int:
     """Runs a part of a command; what the user can mend is told in a sentence on stderr. Returns the exit code."""
     try:
         action()
+    except LostProcessError as error:
+        return _lost(error)
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -106,7 +108,19 @@ def told(action: Callable[[], None]) -> int:
     except OSError as error:
         # Files are written in many places; a full disk or a lost permission is never a fault of the program.
         return _fail(f"{error.filename or 'a file cannot be read or written'}: {error.strerror or error}", 1)
+    except Exception as error:
+        # A sum over processes fails in whatever asks for it first.
+        if not processes.tells_of_another(error):
+            raise
+        return _lost(error)
     return 0
+
+
+def _lost(error: Exception) -> int:
+    reason = str(error).strip().splitlines()[0]
+    note(f"another process of this run has ended or cannot be reached ({reason}): JAX will say which task it was")
+    processes.wait_for_abort()
+    return 1
 
 
 def _fail(message: str, exit_code: int) -> int:

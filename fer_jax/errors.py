@@ -41,6 +41,10 @@ class Interrupted(UserError):
         self.exit_code = 128 + signal_number
 
 
+class LostProcessError(UserError):
+    """Another process of the run has ended, or cannot be reached."""
+
+
 _speaker = ["fer_jax"]
 
 

@@ -110,7 +110,7 @@ def make_member_programs(
     orders = jax.jit(order, in_shardings=(own, own, whole), out_shardings=columns)
     of_images = jax.jit(predict_all, in_shardings=(own, whole, own), out_shardings=own)
     return Programs(
-        init=lambda seeds: first_states(seeds, placed),
+        init=lambda seeds: first_states(place(seeds, own), placed),
         order=lambda state, epoch: orders(state, placed, epoch),
         train=lambda state, progress, split, order, stop: train(state, progress, split, order, stop, placed),
         logits=lambda state, split, order, stop, view: logits(evaluated_part(state), split, order, stop, placed, view),

@@ -5,7 +5,9 @@ agreed on before it decides what is computed next: otherwise one waits for a sum
 """
 
 import os
+import re
 import signal
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,9 +16,11 @@ from fer_jax.errors import ConfigError, UserError, speak_as
 
 # JAX is imported in the functions: what asks who is first must not wait for it.
 
-HEARTBEAT_S = 30
+HEARTBEAT_S = 20
 """How long a process may give no sign of life before the others end, in seconds."""
 _JOIN_S = 300
+_CARRIERS = re.compile("gloo|nccl|peer|socket|coordination", re.IGNORECASE)
+"""Words that stand in the errors of what carries sums from process to process."""
 _processes = {"count": 1, "index": 0}
 
 
@@ -100,6 +104,16 @@ def largest(number: int) -> int:
 def of_first(number: int) -> int:
     """The number that the first process has here."""
     return _everyones(number)[0]
+
+
+def tells_of_another(error: BaseException) -> bool:
+    """Whether an error says that another process of the run cannot be reached."""
+    return count() > 1 and _CARRIERS.search(str(error)) is not None
+
+
+def wait_for_abort() -> None:
+    """Waits for JAX to end this process because another has died, whose task its text names; returns if it does not."""
+    time.sleep(2 * HEARTBEAT_S)
 
 
 def _everyones(number: int) -> list[int]:
