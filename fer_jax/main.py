@@ -4,6 +4,7 @@ python -m fer_jax.main --config=configs/mnist_15k.py
 python -m fer_jax.main --config=configs/mnist_15k.py --config.optim.learning_rate=0.01 --workdir=runs/fast
 python -m fer_jax.main --mode=evaluate --workdir=runs/mnist_15k --split=test
 python -m fer_jax.main --mode=summary --config=configs/mnist_15k.py
+python -m fer_jax.main --mode=diagnose --workdir=runs/fast    # what happened in the step that stopped it
 """
 
 import hashlib
@@ -25,7 +26,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", "", "The run's folder; default: runs/<config name>[,key=value...].", flag_values=FLAGS
 )
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "summary"], "What to do.", flag_values=FLAGS)
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "summary", "diagnose"], "What to do.", flag_values=FLAGS
+)
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "The folder that holds a folder for each data set; looks nowhere else.", flag_values=FLAGS
 )
@@ -82,11 +85,12 @@ def main() -> None:
     Raises:
       UserError: what the user can mend.
     """
-    if _CONFIG.value is None and _MODE.value != "evaluate":
+    of_a_run = _MODE.value in ("evaluate", "diagnose")
+    if _CONFIG.value is None and not of_a_run:
         raise ConfigError("--config=FILE is missing, for example --config=configs/mnist_15k.py")
     if _CONFIG.value is None and not _WORKDIR.value:
-        raise ConfigError("--mode=evaluate needs --workdir=RUN, the folder of a trained run")
-    {"train": _train, "evaluate": _evaluate, "summary": _summary}[_MODE.value]()
+        raise ConfigError(f"--mode={_MODE.value} needs --workdir=RUN, the folder of a trained run")
+    {"train": _train, "evaluate": _evaluate, "summary": _summary, "diagnose": _diagnose}[_MODE.value]()
 
 
 def _prepare() -> None:
@@ -114,6 +118,13 @@ def _evaluate() -> None:
         config=_CONFIG.value,
         tta=_TTA.value,
     )
+
+
+def _diagnose() -> None:
+    from fer_jax import diagnose
+
+    _prepare()
+    diagnose.diagnose(_WORKDIR.value or f"runs/{_run_name()}", data_dir=_DATA_DIR.value)
 
 
 def _summary() -> None:

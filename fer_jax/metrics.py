@@ -34,7 +34,8 @@ class Progress:
 
     Attributes:
       metrics: sums over the epoch's steps so far.
-      bad_step: the first step whose loss was not a finite number; -1 if there was none.
+      bad_step: the first step whose loss was not a finite number, or that left a parameter or a statistic that is
+        none; -1 if there was none.
     """
 
     metrics: Metrics

@@ -46,7 +46,7 @@ def calls(
     epoch: int,
     pace: Pace,
     save_every: int,
-    watch: Callable[[int, Progress], None],
+    watch: Callable[[int, Progress, TrainState], None],
     trace: Path | None = None,
 ) -> Iterator[tuple[TrainState, Progress, int]]:
     """Trains the rest of an epoch, call by call.
@@ -61,7 +61,8 @@ def calls(
       epoch: counted from 0.
       pace: how long calls are.
       save_every: a call ends wherever the epoch's step is a multiple of this; 0 is nowhere.
-      watch: told the epoch's step and its sums so far, once a call.
+      watch: told the epoch's step, its sums so far and the newest state, once a call. A run of one takes no step after
+        a bad one, so that state shows what it did.
       trace: write a profile of the second call (the first where there is only one) to this folder.
 
     Yields:
@@ -82,8 +83,8 @@ def calls(
             if traced:
                 jax.block_until_ready(progress)
         if start > first:
-            watch(start, on_host(before))
+            watch(start, on_host(before), state)
             pace.measured(done - start, time.perf_counter() - began)
         count += 1
         yield state, progress, done
-    watch(done, on_host(progress))
+    watch(done, on_host(progress), state)

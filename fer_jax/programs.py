@@ -4,7 +4,7 @@ Many steps or batches are one call: the loop over them runs on the device, and t
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,10 @@ from fer_jax.sharding import replicated, round_up, sharded_columns
 from fer_jax.steps import (
     ORDER,
     PLAIN,
+    Passes,
     Recipe,
     TrainState,
+    both_passes,
     create_state,
     gather,
     gather_shares,
@@ -38,8 +40,8 @@ class Programs(NamedTuple):
       init: (seed) -> state at step 0.
       order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
       train: (state, progress, examples, order, stop) -> (state, progress): from where the state stands in the epoch
-        up to step `stop` of it. The state given is used up. One program serves any cut; a call that has no step to
-        take compiles it.
+        up to step `stop` of it, or to the first bad step where there is one member. The state given is used up. One
+        program serves any cut; a call that has no step to take compiles it.
       logits: (state, examples, order, stop, view) -> logits [steps, width, classes] of the examples at the
         places of the order; in batches from `stop` on they are NaN, in places without an example they mean nothing.
       predict: (state, images) -> logits.
@@ -47,6 +49,8 @@ class Programs(NamedTuple):
       keep: (best, state, better) -> best: of several members (see `member_programs`) the evaluated part of each one's
         best state so far, which becomes that of `state` where the bool [members] `better` says so; None for a run of
         one, whose best state is a checkpoint of its own.
+      look: (state, examples, rows) -> what both passes of a training step on those rows find, with the output of every
+        layer; None of several members.
     """
 
     init: Callable[..., TrainState]
@@ -56,6 +60,7 @@ class Programs(NamedTuple):
     predict: Callable[..., jax.Array]
     width: int
     keep: Callable[..., TrainState] | None = None
+    look: Callable[..., Passes] | None = None
 
 
 class Computations(NamedTuple):
@@ -65,12 +70,15 @@ class Computations(NamedTuple):
       init: (seed) -> state at step 0.
       order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
       train_span: (state, progress, examples, order, start, stop) -> (state, progress): those steps of the epoch.
+      train_up_to: the same, but no step after a bad one, so that the state shows what that one did. Under vmap the
+        members would wait for each other in every step.
       logits_loop: (state, examples, order, stop, view) -> logits [steps, width, classes].
     """
 
     init: Callable[..., TrainState]
     order: Callable[..., jax.Array]
     train_span: Callable[..., tuple[TrainState, Progress]]
+    train_up_to: Callable[..., tuple[TrainState, Progress]]
     logits_loop: Callable[..., jax.Array]
 
 
@@ -100,7 +108,7 @@ def computations(
         rows = order[step]
         batch = (*gather(split, rows), gather_shares(split, rows))
         new_state, metrics = train_step(state, *batch, model=model, tx=tx, recipe=recipe)
-        bad = (progress.bad_step < 0) & ~jnp.isfinite(metrics.loss.total)
+        bad = (progress.bad_step < 0) & ~_all_finite((metrics.loss.total, new_state.params, new_state.batch_stats))
         progress = Progress(
             metrics=_added(progress.metrics, metrics),
             bad_step=jnp.where(bad, new_state.step, progress.bad_step),
@@ -114,6 +122,18 @@ def computations(
 
         return lax.fori_loop(start, stop, body, (state, progress))
 
+    def train_up_to(state, progress, split, order, start, stop):
+        def goes_on(carry):
+            step, _, progress = carry
+            return (step < stop) & (progress.bad_step < 0)
+
+        def body(carry):
+            step, state, progress = carry
+            return step + 1, *train_one(state, progress, split, order, step)
+
+        _, state, progress = lax.while_loop(goes_on, body, (start, state, progress))
+        return state, progress
+
     def logits_loop(state, split, order, stop, view):
         def of_batch(step):
             images, _, _ = gather(split, order[step])
@@ -123,7 +143,7 @@ def computations(
         found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
         return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
 
-    return Computations(init, order, train_span, logits_loop)
+    return Computations(init, order, train_span, train_up_to, logits_loop)
 
 
 def make_programs(
@@ -158,7 +178,11 @@ def make_programs(
     )
 
     def train_loop(state, progress, split, order, stop):
-        return found.train_span(state, progress, split, order, state.step % order.shape[0], stop)
+        return found.train_up_to(state, progress, split, order, state.step % order.shape[0], stop)
+
+    def look(state, split, rows):
+        batch = (*gather(split, rows), gather_shares(split, rows))
+        return both_passes(state, *batch, model=model, recipe=recipe, capture=True)
 
     train = jax.jit(
         train_loop,
@@ -177,6 +201,7 @@ def make_programs(
         logits=logits,
         predict=jax.jit(lambda state, images: predict(state, images, model=model), out_shardings=whole),
         width=width,
+        look=jax.jit(look, out_shardings=whole),
     )
 
 
@@ -186,6 +211,12 @@ def unoptimised() -> dict[str, str] | None:
     It is a small one that LLVM takes eight seconds to optimise on a CPU; unoptimised it gives the same bits after one.
     """
     return {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else None
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    """Whether no number of a pytree is NaN or infinite: a bool [], or what is like it under vmap."""
+    # 0 times what is not finite is NaN, and a sum of zeros cannot overflow.
+    return jnp.isfinite(sum(jnp.sum(leaf * 0) for leaf in jax.tree.leaves(tree)))
 
 
 def _added(sums: Metrics, more: Metrics) -> Metrics:

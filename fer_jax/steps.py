@@ -126,6 +126,49 @@ def train_step(
     are plain cross-entropy and accuracy against the examples' own labels, on the images as the recipe changed them, so
     that runs with different objectives can be compared.
     """
+    passes = both_passes(state, images, labels, mask, shares, model=model, recipe=recipe)
+    gradients, logits, batch_stats = passes.gradients, passes.logits, passes.batch_stats
+    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    plain = losses.cross_entropy(logits, labels)
+    metrics = Metrics.single_from_model_output(loss=plain, logits=logits, labels=labels, mask=mask)
+    params = optax.apply_updates(state.params, updates)
+    state = state.replace(
+        step=state.step + 1,
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return _averaged(state, recipe.ema_decay) if isinstance(state, AveragedState) else state, metrics
+
+
+class Passes(NamedTuple):
+    """What the two passes of a step find.
+
+    Attributes:
+      gradients: of the objective, as `params`.
+      logits: [B, classes].
+      batch_stats: BatchNorm's statistics with this batch in them.
+      outputs: of every layer, as Flax captures them; empty unless asked for.
+    """
+
+    gradients: Any
+    logits: jax.Array
+    batch_stats: Any
+    outputs: Any
+
+
+def both_passes(
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    mask: jax.Array,
+    shares: jax.Array | None = None,
+    *,
+    model: Network,
+    recipe: Recipe = PLAIN,
+    capture: bool = False,
+) -> Passes:
+    """The forward and the backward pass of `train_step`; `capture` keeps the output of every layer."""
     partner = weight = None
     if recipe.augment is not None:
         augment_key = jax.random.fold_in(jax.random.fold_in(state.rng, AUGMENT), state.step)
@@ -139,26 +182,17 @@ def train_step(
             train=True,
             mask=mask,
             rngs={"dropout": dropout_key},
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "intermediates"] if capture else ["batch_stats"],
+            capture_intermediates=capture,
         )
         targets = labels if shares is None else shares
         if partner is not None and weight is not None:
             targets = losses.mix(targets, partner, weight, logits)
         loss = jnp.where(mask, recipe.objective(logits, targets), 0).sum() / mask.sum()
-        return loss, (logits, updated.get("batch_stats", state.batch_stats))
+        return loss, (logits, updated)
 
-    gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
-    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-    plain = losses.cross_entropy(logits, labels)
-    metrics = Metrics.single_from_model_output(loss=plain, logits=logits, labels=labels, mask=mask)
-    params = optax.apply_updates(state.params, updates)
-    state = state.replace(
-        step=state.step + 1,
-        params=params,
-        batch_stats=batch_stats,
-        opt_state=opt_state,
-    )
-    return _averaged(state, recipe.ema_decay) if isinstance(state, AveragedState) else state, metrics
+    gradients, (logits, updated) = jax.grad(loss_of, has_aux=True)(state.params)
+    return Passes(gradients, logits, updated.get("batch_stats", state.batch_stats), updated.get("intermediates", {}))
 
 
 def _averaged(state: AveragedState, decay: ArrayLike) -> AveragedState:
@@ -189,6 +223,18 @@ def evaluated_part(state: TrainState) -> TrainState:
 def steps_taken(state: TrainState) -> int:
     """How many steps a state has taken; of several members each has taken as many. Waits for the device."""
     return int(np.asarray(on_host(state.step)).flat[0])
+
+
+def not_finite(state: TrainState) -> list[str]:
+    """The names of the parameters and statistics of a state on the host that hold NaN or an infinite number."""
+    leaves = jax.tree_util.tree_leaves_with_path({"params": state.params, "batch_stats": state.batch_stats})
+    return [leaf_name(path) for path, leaf in leaves if not np.isfinite(np.asarray(leaf, np.float64)).all()]
+
+
+def leaf_name(path: tuple[Any, ...]) -> str:
+    """A leaf's place in a tree of variables, as 'Conv_0/kernel' or 'BatchNorm_0/mean'."""
+    names = [str(getattr(key, "key", key)) for key in path]
+    return "/".join(names[1:] if names[0] in ("params", "batch_stats") else names)
 
 
 def predict(state: TrainState, images: jax.Array, *, model: Network) -> jax.Array:

@@ -19,7 +19,7 @@ from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DivergedError, Interrupted, UserError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
-from fer_jax.members import Member
+from fer_jax.lock import only_run_in
 from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
 from fer_jax.over_seeds import over_seeds
@@ -38,8 +38,11 @@ from fer_jax.resume import (
 from fer_jax.score_table import name_values
 from fer_jax.sharding import on_host
 from fer_jax.signals import StopSignals
-from fer_jax.steps import Examples, TrainState, steps_taken
+from fer_jax.steps import Examples, TrainState, not_finite, steps_taken
 from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
+
+EXPLODED = 3
+"""Times the loss of guessing: an epoch's mean above this is warned of."""
 
 
 class Session(NamedTuple):
@@ -87,28 +90,42 @@ def train(
     folder = Path(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
     say_stand_in(run.dataset)
+    _make_folder(folder)
+    with only_run_in(folder) if processes.is_first() else contextlib.nullcontext():
+        record = _go_on(run, folder, config, stated, profile, epoch_ended)
+    say_result(record, folder)
+    say_stand_in(run.dataset)
+    return record
+
+
+def _go_on(
+    run: Run,
+    folder: Path,
+    config: ml_collections.ConfigDict,
+    stated: Mapping[str, Any],
+    profile: bool,
+    epoch_ended: Callable[[int], None],
+) -> dict[str, Any]:
+    """Does what is left of a run in its folder; what stands in run.json at the end."""
     old, record = read_run(folder)
     if record is not None:
         check_same_run(folder, old, record, stated, run.dataset)
     processes.wait("what is in the run's folder has been read")
     if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
         say(f"{folder} is finished; nothing was trained.")
-    else:
-        _make_folder(folder)
-        provenance.write_json(folder / CONFIG_FILE, stated)
-        record = begin_record(run, record)
-        provenance.write_json(folder / provenance.FILE, record)
-        with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
-            session = Session(run, folder, checkpoints, signals, record, epoch_ended)
-            _train(session, stated, profile)
-            score_states(run, checkpoints, record, lambda: _stop_if_asked_now(session))
-        if run.members.many:
-            record["over_seeds"] = over_seeds(run.members, record["last"], record["best"])
-        record.update(finished=True, ended=provenance.now())
-        provenance.write_json(folder / provenance.FILE, record)
-        write_card(folder, run, stated, record)
-    say_result(record, folder)
-    say_stand_in(run.dataset)
+        return record
+    provenance.write_json(folder / CONFIG_FILE, stated)
+    record = begin_record(run, record)
+    provenance.write_json(folder / provenance.FILE, record)
+    with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
+        session = Session(run, folder, checkpoints, signals, record, epoch_ended)
+        _train(session, stated, profile)
+        score_states(run, checkpoints, record, lambda: _stop_if_asked_now(session))
+    if run.members.many:
+        record["over_seeds"] = over_seeds(run.members, record["last"], record["best"])
+    record.update(finished=True, ended=provenance.now())
+    provenance.write_json(folder / provenance.FILE, record)
+    write_card(folder, run, stated, record)
     return record
 
 
@@ -127,6 +144,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
     with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
         writer.write_hparams(stated)
+        told_of_explosion = False
         for epoch in range(first_epoch, run.options.epochs):
             began, first_step = time.perf_counter(), steps_taken(state)
             trace = folder / "profile" if profile and epoch == first_epoch else None
@@ -135,6 +153,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             scores = _evaluate_watched(session, state, watched)
             line = epoch_line(record, run, epoch, progress, scores, seconds, steps=steps_taken(state) - first_step)
             better = note_scores(record, run, epoch, scores)
+            told_of_explosion = told_of_explosion or _warn_of_explosion(run, progress)
             if run.programs.keep:
                 best = run.programs.keep(best, state, np.array(better))
             # A best state that is carried need not be saved at once.
@@ -155,6 +174,20 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
                 _stop_if_asked(session, steps_taken(state))
 
 
+def _warn_of_explosion(run: Run, progress: Progress) -> bool:
+    """Warns, and says so, if a member had a training loss in an epoch far above that of guessing."""
+    guessing = math.log(run.model.num_classes)
+    losses = [means(own.metrics)[0] for own in run.members.unpack_tree(progress)]
+    worst = max(losses)
+    if worst <= EXPLODED * guessing:
+        return False
+    warn(
+        f"the training loss is {worst:.3g}, and guessing has {guessing:.3g}: the run is likely to diverge; lower "
+        "config.optim.learning_rate"
+    )
+    return True
+
+
 def _train_epoch(
     session: Session,
     examples: Examples,
@@ -170,11 +203,11 @@ def _train_epoch(
     run, _, checkpoints, signals, record, _ = session
     every = checkpoints.every_steps
 
-    def watch(step: int, sums: Progress) -> None:
+    def watch(step: int, sums: Progress, newest: TrainState) -> None:
         each = run.members.unpack_tree(sums)
-        for member, own in zip(run.members.each, each, strict=True):
+        for place, own in enumerate(each):
             if own.bad_step >= 0:
-                raise _diverged(session, int(own.bad_step), member)
+                raise _diverged(session, int(own.bad_step), place, newest, math.isfinite(means(own.metrics)[0]))
         console.advance(step, *np.mean([means(own.metrics) for own in each], axis=0))
 
     mark = time.perf_counter()
@@ -185,7 +218,7 @@ def _train_epoch(
         for state, progress, done in parts:
             signals.agree()
             if done < run.steps_per_epoch and (signals.received or (every and done % every == 0)):
-                watch(done, on_host(progress))
+                watch(done, on_host(progress), state)
                 record["seconds_training"] += time.perf_counter() - mark
                 mark = time.perf_counter()
                 _save(session, state, progress, best, scores=None)
@@ -270,9 +303,9 @@ def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -
     run = session.run
     scores = run.members.unpack(evaluate(run.programs, state, watched))
     count_test_read(session.record, run.splits.watched_name, len(run.members))
-    for member, one in zip(run.members.each, scores, strict=True):
+    for place, one in enumerate(scores):
         if not math.isfinite(one.loss):
-            raise _diverged(session, steps_taken(state), member)
+            raise _diverged(session, steps_taken(state), place, state, False)
     return scores
 
 
@@ -291,13 +324,22 @@ def _reduce_rate(session: Session, state: TrainState) -> TrainState:
     return state.replace(opt_state=with_reductions(state.opt_state, members.pack(list(map(len, reduced)))))
 
 
-def _diverged(session: Session, step: int, member: Member) -> DivergedError:
-    who = f"of {member} " if session.run.members.many else ""
+def _diverged(session: Session, step: int, place: int, state: TrainState, loss_is_finite: bool) -> DivergedError:
+    """What is told of the member at a place whose step was bad; `state` is one after that step."""
+    members, record, folder = session.run.members, session.record, session.folder
+    who = f"of {members.each[place]} " if members.many else ""
+    what = "a parameter or statistic" if loss_is_finite else "the loss"
+    lost = not_finite(members.unpack_tree(state)[place])
+    where = f" (what is not finite then: {', '.join(lost[:3])}{f' and {len(lost) - 3} more' * (len(lost) > 3)})" * bool(
+        lost
+    )
     saved = session.checkpoints.steps()
     kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint had been saved"
+    record["diverged"] = {"step": step, "member": place}
+    provenance.write_json(folder / provenance.FILE, record)
     return DivergedError(
-        f"the loss {who}at step {step} is not a finite number; training stopped and {kept} in {session.folder}: "
-        "lower config.optim.learning_rate"
+        f"{what} {who}at step {step} is not a finite number{where}; training stopped and {kept} in {folder}: "
+        f"lower config.optim.learning_rate, or see what happened with --mode=diagnose --workdir={folder}"
     )
 
 

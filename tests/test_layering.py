@@ -25,7 +25,7 @@ FLOORS = [
         *("sweep.table",),
     },
     {
-        *("config", "processes", "python_file", "sharding"),
+        *("config", "lock", "processes", "python_file", "sharding"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("export.formats",),
@@ -87,7 +87,7 @@ FLOORS = [
         *("sweep.jobs", "sweep.results"),
     },
     {
-        *("evaluate_run", "open_trained", "train"),
+        *("diagnose", "evaluate_run", "open_trained", "train"),
         *("export.metadata",),
         *("report.write",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),

@@ -50,11 +50,9 @@ def test_axes_keep_their_names():
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 6])  # 6 is the image's own height: one row comes out.
-@pytest.mark.parametrize(
-    ("width", "exact"), [*((width, True) for width in (6, 7, 8, 9, 14)), *((width, False) for width in range(12, 18))]
-)
-def test_both_convolutions_are_one(kernel_size, padding, width, exact):
-    """Numbers of columns that 2 and 4 divide and not, and a single one, with the gradients by image and by kernel."""
+@pytest.mark.parametrize("width", [6, 7, 8, 9])
+def test_both_convolutions_are_one(kernel_size, padding, width):
+    """Odd and even numbers of columns, and a single one, with the gradients by the image and by the kernel."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 6, width, 3))
     kernel = rng.normal(size=(kernel_size, kernel_size, 3, 5))
@@ -65,25 +63,12 @@ def test_both_convolutions_are_one(kernel_size, padding, width, exact):
 
     with jax.enable_x64(True):
         one = outputs(lambda x, kernel: native(x, kernel, padding))
-        other = outputs(lambda x, kernel: moved(by_rows(moved(x, NHWC, HCWN), kernel, padding, exact), HCWN, NHWC))
+        other = outputs(lambda x, kernel: moved(by_rows(moved(x, NHWC, HCWN), kernel, padding), HCWN, NHWC))
     sides = (6, width) if padding == "SAME" else (7 - kernel_size, width + 1 - kernel_size)
     assert one[0].shape == (4, *sides, 5)
     for a, b in zip(one, other, strict=True):
         assert a.dtype == np.float64
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * np.abs(a).max(), strict=True)
-
-
-@pytest.mark.parametrize("width", [3, 8, 12, 13, 26])
-def test_an_exact_convolution_is_zero_over_a_blank_patch(width):
-    """Otherwise a ReLU right behind would have a gradient of 1 where it has none."""
-    rng = np.random.default_rng(width)
-    x = rng.normal(size=(6, 4, width, 8)) * (rng.random((6, 1, width, 8)) < 0.1)
-    kernel = rng.normal(size=(3, 3, 4, 5))
-    out = np.asarray(by_rows(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), "SAME"))
-    ink = moved(jnp.asarray(np.abs(x)), HCWN, NHWC)
-    seen = np.asarray(moved(native(ink, jnp.ones((3, 3, 4, 5)), "SAME"), NHWC, HCWN))
-    assert 0.2 < (seen == 0).mean() < 0.8
-    np.testing.assert_array_equal(out == 0, seen == 0)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 2e-2), ("float16", 2e-3)])

@@ -102,8 +102,7 @@ class CompactNet(Network):
         for row in self.table:
             if row.separable:
                 x = DepthwiseConv(layout=layout)(x)
-            size = 1 if row.separable else 3
-            x = Conv(row.features, size, padding="SAME", use_bias=False, exact=False, layout=layout)(x)
+            x = Conv(row.features, 1 if row.separable else 3, padding="SAME", use_bias=False, layout=layout)(x)
             x = nn.relu(BatchNorm(layout)(x, mask, train))
             x = Dropout(self.dropout, layout)(x, train)
             if row.pool:

@@ -4,12 +4,8 @@ In 'HCWN' a convolution is a matrix product for each row of the output. What suc
 copies of the image, is contiguous and fits the cache. A scheme says which copies:
 
 - `_direct`: the k copies that are shifted along the row, in one product.
-- `_WINOGRAD_2`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
+- `_winograd`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
   from four products instead of six. Its sums are of two or three numbers, so it rounds as the direct form does.
-- `_WINOGRAD_4`: the same with F(4, 3), four outputs from six products instead of twelve, for rows that are long enough.
-  Its sums have factors up to 8, so it rounds twice as coarsely; and what is 0 over a blank patch beside ink in the
-  others is rounding in it. A ReLU right behind has a gradient of 0 in the one case and of 1 in half of the other, so it
-  serves for derivatives, and forward where nothing tells 0 from rounding.
 """
 
 import math
@@ -27,16 +23,13 @@ from fer_jax.sharding import devices_of_a_batch
 Array = jax.Array
 
 
-def convolution(x: Array, kernel: Array, padding: str, layout: str, exact: bool = True) -> Array:
-    """The convolution of stride 1 of an activation with a kernel [k, k, in, out]; `padding` is 'VALID' or 'SAME'.
-
-    `exact` makes the output over a blank patch exactly 0, however it is computed.
-    """
-    return _CONVOLUTIONS[layout](x, kernel, padding, exact)
+def convolution(x: Array, kernel: Array, padding: str, layout: str) -> Array:
+    """The convolution of stride 1 of an activation with a kernel [k, k, in, out]; `padding` is 'VALID' or 'SAME'."""
+    return _CONVOLUTIONS[layout](x, kernel, padding)
 
 
-def native(x: Array, kernel: Array, padding: str, exact: bool = True) -> Array:
-    """XLA's own, which is exact: [N, H, W, C] -> [N, H', W', out]."""
+def native(x: Array, kernel: Array, padding: str) -> Array:
+    """XLA's own: [N, H, W, C] -> [N, H', W', out]."""
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
@@ -57,20 +50,20 @@ def depthwise(x: Array, kernel: Array, layout: str) -> Array:
     return out
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def by_rows(x: Array, kernel: Array, padding: str, exact: bool = True) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def by_rows(x: Array, kernel: Array, padding: str) -> Array:
     """A matrix product for each row of the output: [H, C, W, N] -> [H', out, W', N].
 
     The derivative by x is the same function of dy, that by the kernel a sum of products over rows.
     """
-    return _rows(_pad(x, *_margins(kernel, padding)), kernel, exact)
+    return _rows(_pad(x, *_margins(kernel, padding)), kernel)
 
 
-def _forward(x: Array, kernel: Array, padding: str, exact: bool) -> tuple[Array, tuple[Array, Array]]:
-    return by_rows(x, kernel, padding, exact), (x, kernel)
+def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
+    return by_rows(x, kernel, padding), (x, kernel)
 
 
-def _backward(padding: str, exact: bool, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _backward(padding: str, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
     before, after = _margins(kernel, padding)
     reach = kernel.shape[0] - 1
@@ -117,93 +110,55 @@ def _direct(size: int) -> _Scheme:
     )
 
 
-def _copies_2(x: Array) -> Sequence[Array]:
-    even, odd = _every(x, 2)
+def _winograd_copies(x: Array) -> Sequence[Array]:
+    even, odd = _alternate(x)
     a, b, c, d = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
     return a - c, b + c, c - b, b - d
 
 
-def _weights_2(kernel: Array) -> Sequence[Array]:
+def _winograd_weights(kernel: Array) -> Sequence[Array]:
     a, b, c = (kernel[:, j] for j in range(3))
     return a, (a + b + c) / 2, (a - b + c) / 2, c
 
 
-def _parts_2(products: Sequence[Array]) -> Sequence[Array]:
+def _winograd_parts(products: Sequence[Array]) -> Sequence[Array]:
     p, q, r, s = products
     return p + q + r, q - r - s
 
 
-def _parts_transposed_2(dy: Array) -> Sequence[Array]:
-    a, b = _every(dy, 2)
+def _winograd_parts_transposed(dy: Array) -> Sequence[Array]:
+    a, b = _alternate(dy)
     return a, a + b, a - b, -b
 
 
-def _kernel_2(gradients: Sequence[Array]) -> Array:
+def _winograd_kernel(gradients: Sequence[Array]) -> Array:
     p, q, r, s = gradients
     return jnp.stack([p + (q + r) / 2, (q - r) / 2, (q + r) / 2 + s], axis=1)
 
 
-def _copies_4(x: Array) -> Sequence[Array]:
-    # The last four outputs read two columns beyond them.
-    columns = _every(jnp.pad(x, ((0, 0), (0, 0), (0, -(x.shape[2] - 2) % 4 + 2), (0, 0))), 4)
-    a, b, c, d = (column[:, :, :-1] for column in columns)
-    e, f = (column[:, :, 1:] for column in columns[:2])
-    even, odd, even_2, odd_2 = e - 4 * c, d - 4 * b, e - c, 2 * (d - b)
-    return 4 * a - 5 * c + e, even + odd, even - odd, even_2 + odd_2, even_2 - odd_2, 4 * b - 5 * d + f
+def _alternate(x: Array) -> tuple[Array, Array]:
+    """The columns of even and of odd number, with a column of zeros behind an odd number of columns."""
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, 0)))
+    # A slice of stride 2 takes XLA three times as long.
+    pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3])
+    return pairs[:, :, :, 0], pairs[:, :, :, 1]
 
 
-def _weights_4(kernel: Array) -> Sequence[Array]:
-    a, b, c = (kernel[:, j] for j in range(3))
-    even, even_2 = (a + c) / 6, a / 24 + c / 6
-    return a / 4, -even - b / 6, b / 6 - even, even_2 + b / 12, even_2 - b / 12, c
+_WINOGRAD = _Scheme(_winograd_copies, _winograd_weights, _winograd_parts, _winograd_parts_transposed, _winograd_kernel)
 
 
-def _parts_4(products: Sequence[Array]) -> Sequence[Array]:
-    p, q, r, s, t, u = products
-    even, odd, even_2, odd_2 = q + r, q - r, s + t, s - t
-    return p + even + even_2, odd + 2 * odd_2, even + 4 * even_2, odd + 8 * odd_2 + u
-
-
-def _parts_transposed_4(dy: Array) -> Sequence[Array]:
-    a, b, c, d = _every(dy, 4)
-    even, odd, even_2, odd_2 = a + c, b + d, a + 4 * c, 2 * b + 8 * d
-    return a, even + odd, even - odd, even_2 + odd_2, even_2 - odd_2, d
-
-
-def _kernel_4(gradients: Sequence[Array]) -> Array:
-    p, q, r, s, t, u = gradients
-    even, even_2 = (q + r) / 6, s + t
-    return jnp.stack([p / 4 - even + even_2 / 24, (r - q) / 6 + (s - t) / 12, even_2 / 6 - even + u], axis=1)
-
-
-def _every(x: Array, step: int) -> list[Array]:
-    """Every `step`th column beginning with each of the first, with columns of zeros behind what is no multiple."""
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % step), (0, 0)))
-    # A slice with a stride takes XLA three times as long.
-    groups = x.reshape(*x.shape[:2], x.shape[2] // step, step, x.shape[3])
-    return [groups[:, :, :, place] for place in range(step)]
-
-
-_WINOGRAD_2 = _Scheme(_copies_2, _weights_2, _parts_2, _parts_transposed_2, _kernel_2)
-_WINOGRAD_4 = _Scheme(_copies_4, _weights_4, _parts_4, _parts_transposed_4, _kernel_4)
-_LONG = 12
-"""Columns from which on four outputs at a time are faster than two (by a sixth with 12 and more)."""
-
-
-def _scheme(kernel: Array, columns: int, exact: bool = False) -> _Scheme:
+def _scheme(kernel: Array, columns: int) -> _Scheme:
     """That of a kernel [k, k, in, out] for so many columns of the output."""
     size, precise = kernel.shape[0], jnp.finfo(kernel.dtype).bits >= 32
-    if size != 3 or columns < 2 or not precise:
-        return _direct(size)
-    return _WINOGRAD_4 if columns >= _LONG and not exact else _WINOGRAD_2
+    return _WINOGRAD if size == 3 and columns > 1 and precise else _direct(size)
 
 
-def _rows(x: Array, kernel: Array, exact: bool = False) -> Array:
+def _rows(x: Array, kernel: Array) -> Array:
     """The valid convolution [H, C, W, N] -> [H - k + 1, out, W - k + 1, N]."""
     size, _, _, features = kernel.shape
     height, _, width, images = x.shape
     columns = width - size + 1
-    scheme = _scheme(kernel, columns, exact)
+    scheme = _scheme(kernel, columns)
     weights = [weight.reshape(-1, features).T for weight in scheme.weights(kernel)]
     # What XLA would make anew in every row is made once.
     copies = lax.optimization_barrier(tuple(scheme.copies(x)))
@@ -274,4 +229,4 @@ def _pad(x: Array, before: int, after: int) -> Array:
     return jnp.pad(x, ((before, after), (0, 0), (before, after), (0, 0))) if before or after else x
 
 
-_CONVOLUTIONS: dict[str, Callable[[Array, Array, str, bool], Array]] = {NHWC: native, HCWN: by_rows}
+_CONVOLUTIONS: dict[str, Callable[[Array, Array, str], Array]] = {NHWC: native, HCWN: by_rows}

@@ -70,10 +70,9 @@ class FaceNet(FaceNetwork):
     def __call__(self, images: jax.Array, *, train: bool = False, mask: jax.Array | None = None) -> jax.Array:
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
         layout = self.layout_of(images)
-        x, exact = scale_pixels(images, self.dtype, layout), True
+        x = scale_pixels(images, self.dtype, layout)
         for row in self.rows:
-            x = nn.relu(Conv(row.features, padding=row.padding, exact=exact, layout=layout)(x))
-            exact = not (row.norm and self.batch_norm)
+            x = nn.relu(Conv(row.features, padding=row.padding, layout=layout)(x))
             if row.norm and self.batch_norm:
                 x = BatchNorm(layout)(x, mask, train)
             if row.pool:

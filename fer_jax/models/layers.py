@@ -58,22 +58,19 @@ class Conv(nn.Module):
       kernel_size: side of the kernel, in pixels.
       padding: 'VALID' (Keras's default) or 'SAME'.
       use_bias: add a bias (Keras's default).
-      exact: whether the output over a blank patch must be exactly 0 before the bias is added, as a ReLU right behind it
-        asks for. Where BatchNorm stands right before or behind nothing can tell, and False is faster on a CPU.
     """
 
     features: int
     kernel_size: int = 3
     padding: str = "VALID"
     use_bias: bool = True
-    exact: bool = True
     layout: str = NHWC
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         k, channels = self.kernel_size, x.shape[self.layout.index("C")]
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), (k, k, channels, self.features))
-        x = convolution(x, kernel.astype(x.dtype), self.padding, self.layout, self.exact)
+        x = convolution(x, kernel.astype(x.dtype), self.padding, self.layout)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + _channelwise(bias.astype(x.dtype), self.layout)

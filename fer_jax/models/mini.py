@@ -66,7 +66,7 @@ class Fer2013Mini(FaceNetwork):
         x = standardise(scale_pixels(images, self.dtype, layout), layout)
         x = SpaceToDepth(layout)(x)
         for row in self.rows:
-            x = Conv(row.features, padding="SAME", use_bias=False, exact=False, layout=layout)(x)
+            x = Conv(row.features, padding="SAME", use_bias=False, layout=layout)(x)
             x = nn.relu(BatchNorm(layout)(x, mask, train))
             if row.pool:
                 x = MaxPool(layout=layout)(x)

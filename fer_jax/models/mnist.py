@@ -174,10 +174,9 @@ class MnistNet(Network):
     def __call__(self, images: jax.Array, *, train: bool = False, mask: jax.Array | None = None) -> jax.Array:
         mask = jnp.ones(images.shape[:1], bool) if mask is None else mask
         layout = self.layout_of(images)
-        x, exact = scale_pixels(images, self.dtype, layout), True
+        x = scale_pixels(images, self.dtype, layout)
         for row in self.table:
-            x = Conv(row.features, row.kernel, use_bias=self.use_bias, exact=exact, layout=layout)(x)
-            exact = not (row.norm and self.batch_norm)
+            x = Conv(row.features, row.kernel, use_bias=self.use_bias, layout=layout)(x)
             if row.relu:
                 x = nn.relu(x)
             if row.norm and self.batch_norm:

@@ -1,0 +1,94 @@
+"""What stopped a run is replayed and told; a loss that explodes is warned of; a folder has one run at a time."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fer_jax import pacing, train
+from fer_jax.diagnose import diagnose
+from fer_jax.errors import ConfigError, DivergedError
+from fer_jax.lock import only_run_in
+
+
+def diverge(config, workdir):
+    config.optim.name, config.optim.learning_rate = "sgd", 1e30
+    with pytest.raises(DivergedError) as told:
+        train.train(config, workdir=str(workdir))
+    return str(told.value)
+
+
+def test_the_step_is_found_and_its_layers_are_told(tiny_config, tmp_path, capsys):
+    told = diverge(tiny_config, tmp_path)
+    step = json.loads((tmp_path / "run.json").read_text())["diverged"]["step"]
+    assert f"at step {step} is not a finite number (what is not finite then: " in told
+    assert f"--mode=diagnose --workdir={tmp_path}" in told
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert diagnose(str(tmp_path))
+    out = capsys.readouterr().out
+    assert f"Replaying steps 1 to {step}" in out and f"\nStep {step}, on 16 images (rows " in out
+    assert "Conv_0/kernel" in out and "not finite" in out and "logits" in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_parameter_is_named_before_a_loss_shows_it(tiny_config, tmp_path):
+    """Weights of 1e38 overflow in the update; the loss of that step was still that of the weights before."""
+    tiny_config.optim.weight_decay = 0.0
+    tiny_config.optim.name, tiny_config.optim.learning_rate = "sgd", 3e38
+    tiny_config.optim.schedule = "constant"
+    with pytest.raises(
+        DivergedError, match=r"(a parameter or statistic|the loss) at step [123] is not a finite number"
+    ):
+        train.train(tiny_config, workdir=str(tmp_path))
+
+
+def test_it_begins_at_the_newest_checkpoint_and_says_if_no_step_was_bad(tiny_config, tmp_path, capsys, monkeypatch):
+    tiny_config.steps_per_call = 1
+    real = pacing.calls
+
+    def poisoned(run, examples, state, progress, *, epoch, **options):
+        if epoch == 1:
+            state = state.replace(params=jax.tree.map(lambda x: x * np.float32(np.nan), state.params))
+        return real(run, examples, state, progress, epoch=epoch, **options)
+
+    monkeypatch.setattr(train, "calls", poisoned)
+    with pytest.raises(DivergedError, match="step 8"):
+        train.train(tiny_config, workdir=str(tmp_path))
+    monkeypatch.setattr(train, "calls", real)
+    capsys.readouterr()
+    assert not diagnose(str(tmp_path))
+    out = capsys.readouterr().out
+    assert "Replaying steps 8 to 8" in out and "No step was bad" in out
+    train.train(tiny_config, workdir=str(tmp_path))
+    with pytest.raises(ConfigError, match="tells of no step that went wrong"):
+        diagnose(str(tmp_path))
+
+
+def test_of_several_members_one_is_to_be_trained_alone(tiny_config, tmp_path):
+    tiny_config.num_seeds = 2
+    told = diverge(tiny_config, tmp_path)
+    assert "the loss of seed 0 at step" in told or "the loss of seed 1 at step" in told
+    with pytest.raises(ConfigError, match=r"train seed [01] alone"):
+        diagnose(str(tmp_path))
+
+
+def test_an_exploding_loss_is_warned_of_once(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "EXPLODED", 1e-3)
+    tiny_config.epochs = 3
+    train.train(tiny_config, workdir=str(tmp_path))
+    assert capsys.readouterr().err.count("the run is likely to diverge") == 1
+
+
+def test_no_warning_without_an_explosion(tiny_config, tmp_path, capsys):
+    train.train(tiny_config, workdir=str(tmp_path))
+    assert "diverge" not in capsys.readouterr().err
+
+
+def test_a_second_run_in_a_folder_is_refused_and_the_first_not_disturbed(tiny_config, tmp_path):
+    with only_run_in(tmp_path):
+        with pytest.raises(ConfigError, match=f"another process is training in {tmp_path}"):
+            train.train(tiny_config, workdir=str(tmp_path))
+        assert not list(tmp_path.iterdir())
+    assert train.train(tiny_config, workdir=str(tmp_path))["finished"]
