@@ -1,40 +1,25 @@
-"""One run to a folder: a second process that would train in it is refused."""
+"""One process to a folder: a second one that would train in it is refused."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_jax.errors import ConfigError
-
-try:
-    import fcntl
-except ImportError:  # Not on Windows.
-    fcntl = None  # type: ignore[assignment]
+from fer_jax.errors import UserError
+from fer_jax.machine import held
 
 
 @contextlib.contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
-    """Holds a folder, until the process ends at the latest, however it ends. It leaves no file.
-
-    Where the file system knows no locks nothing is held.
+def only_one(folder: Path) -> Iterator[None]:
+    """While entered, no other process trains in the folder, which is made where there is none.
 
     Raises:
-      ConfigError: another process holds it.
+      UserError: one does, or the folder cannot be made.
     """
-    if fcntl is None:
-        yield
-        return
-    held = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another process is training in {folder}: wait until it ends, or name another folder with --workdir"
-            ) from error
-        except OSError:
-            pass
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {folder} cannot be made: {error.strerror}") from error
+    with held(folder) as mine:
+        if not mine:
+            raise UserError(f"another process is training in {folder}: wait for it, or name another --workdir")
         yield
-    finally:
-        os.close(held)

@@ -27,20 +27,25 @@ def processor() -> str:
 
 
 @contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[bool]:
-    """While entered, whether this process holds the lock of a file, which ends with the process, however that ends.
+def held(path: Path) -> Iterator[bool]:
+    """While entered, whether this process holds a file or folder, which ends with the process, however that ends.
 
-    Where the system has no such locks, everybody holds it.
+    Where the system or the disk has no such locks, everybody holds it.
     """
     try:
         import fcntl
     except ImportError:
         yield True
         return
-    with path.open("a") as file:
+    opened = os.open(path, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            mine = False
+        except OSError:
+            mine = True
+        yield mine
+    finally:
+        os.close(opened)

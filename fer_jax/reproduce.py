@@ -18,6 +18,7 @@ from absl import flags
 
 from fer_jax import command
 from fer_jax.errors import ConfigError, UserError, did_you_mean
+from fer_jax.lock import only_one
 
 # JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
 
@@ -114,7 +115,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
     """
     from fer_jax.sweep.numbers import make_number, numbers, prediction_half_width, rows_of
     from fer_jax.sweep.results import Row, keep
-    from fer_jax.sweep.run import check_data, jobs_of, only_one, run_jobs
+    from fer_jax.sweep.run import check_data, jobs_of, run_jobs
     from fer_jax.sweep.sweep import check_same_data, open_experiment
     from fer_jax.sweep.table import Percent
     from fer_jax.writers import say

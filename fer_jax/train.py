@@ -16,10 +16,10 @@ from fer_jax import processes, provenance
 from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
-from fer_jax.errors import DivergedError, Interrupted, UserError, warn
+from fer_jax.errors import DivergedError, Interrupted, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
-from fer_jax.lock import only_run_in
+from fer_jax.lock import only_one
 from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
 from fer_jax.over_seeds import over_seeds
@@ -90,8 +90,7 @@ def train(
     folder = Path(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
     say_stand_in(run.dataset)
-    _make_folder(folder)
-    with only_run_in(folder) if processes.is_first() else contextlib.nullcontext():
+    with only_one(folder) if processes.is_first() else contextlib.nullcontext():
         record = _go_on(run, folder, config, stated, profile, epoch_ended)
     say_result(record, folder)
     say_stand_in(run.dataset)
@@ -358,13 +357,6 @@ def _stop_if_asked_now(session: Session) -> None:
     """As `_stop_if_asked`, where nothing is under way that would have to be saved."""
     session.signals.agree()
     _stop_if_asked(session, session.record["step"])
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir {folder} cannot be made: {error.strerror}") from error
 
 
 def _say_start(run: Run, folder: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from fer_jax import pacing, train
 from fer_jax.diagnose import diagnose
-from fer_jax.errors import ConfigError, DivergedError
-from fer_jax.lock import only_run_in
+from fer_jax.errors import ConfigError, DivergedError, UserError
+from fer_jax.lock import only_one
 
 
 def diverge(config, workdir):
@@ -87,8 +87,8 @@ def test_no_warning_without_an_explosion(tiny_config, tmp_path, capsys):
 
 
 def test_a_second_run_in_a_folder_is_refused_and_the_first_not_disturbed(tiny_config, tmp_path):
-    with only_run_in(tmp_path):
-        with pytest.raises(ConfigError, match=f"another process is training in {tmp_path}"):
+    with only_one(tmp_path):
+        with pytest.raises(UserError, match=f"another process is training in {tmp_path}"):
             train.train(tiny_config, workdir=str(tmp_path))
         assert not list(tmp_path.iterdir())
     assert train.train(tiny_config, workdir=str(tmp_path))["finished"]

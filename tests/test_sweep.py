@@ -12,6 +12,7 @@ import pytest
 from commands import JAX_CACHE, assert_refused, call_command
 from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
+from fer_jax import lock
 from fer_jax.build import default_config
 from fer_jax.errors import ConfigError, Interrupted
 from fer_jax.sweep import Experiment, Variant, write
@@ -319,7 +320,7 @@ def test_ctrl_c_ends_a_sweep_as_it_ends_training(command, words, training, tmp_p
 
 
 def test_two_sweeps_do_not_train_in_one_folder(command, words, training, tmp_path):
-    with sweep_run.only_one(tmp_path / "runs"):
+    with lock.only_one(tmp_path / "runs"):
         assert_refused(command(*words), f"another process is training in {tmp_path / 'runs'}", code=1)
     assert command(*words).code == 0
 

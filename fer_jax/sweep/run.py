@@ -3,14 +3,13 @@
 import contextlib
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import jax
 
 from fer_jax import data, provenance
 from fer_jax.errors import DataError, Interrupted, UserError
-from fer_jax.machine import file_lock
 from fer_jax.sweep.grid import Cell, Grid
 from fer_jax.sweep.jobs import Job, alone, make_jobs
 from fer_jax.sweep.progress import Progress
@@ -134,20 +133,3 @@ def _train(grid: Grid, job: Job, folder: Path, data_dir: str, progress: Progress
     with (folder / LOG).open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         record = train(job.config, workdir=str(folder), data_dir=data_dir, epoch_ended=progress.epoch)
     return make_rows(grid, job, record, read_metrics(folder))
-
-
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """While entered, no other process trains in the folder.
-
-    Raises:
-      UserError: one does, or the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir {folder} cannot be made: {error.strerror}") from error
-    with file_lock(folder / "lock") as mine:
-        if not mine:
-            raise UserError(f"another process is training in {folder}: wait for it, or name another --workdir")
-        yield

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_jax.errors import ConfigError, UserError, did_you_mean, warn
+from fer_jax.lock import only_one
 from fer_jax.sweep.grid import Cell, Grid, load_grid
 from fer_jax.sweep.results import FILE, Kept, Results, append, keep, mend, read_results
 from fer_jax.sweep.table import FORMATS
@@ -26,7 +27,7 @@ def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0,
       UserError: what the user can mend; a cell that failed, when all others are done.
     """
     # Here, so that a table can be had without the machinery of training.
-    from fer_jax.sweep.run import check_data, jobs_of, only_one, run_jobs
+    from fer_jax.sweep.run import check_data, jobs_of, run_jobs
 
     if at_once < 0:
         raise ConfigError(f"--at_once must be at least 0, not {at_once}")
