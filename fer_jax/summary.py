@@ -34,6 +34,7 @@ class Row:
         is called again.
       multiply_adds: for one image; None for a kind of layer that is not known here.
       receptive_field: side in pixels of the input; None from the first layer of an unknown kind on.
+      step: pixels of the input between two neighbours of its output.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     params: int
     multiply_adds: int | None
     receptive_field: int | None
+    step: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def describe(model: Model, input_shape: tuple[int, ...]) -> Summary:
     trainable = non_trainable = 0
     counted: set[str] = set()
     field: int | None = 1
-    step = 1  # distance in the input, in pixels, between two neighbours of a layer's output
+    step = 1
     for call in trace(model, input_shape):
         if min(call.output_shape, default=1) < 1:
             raise ConfigError(f"an image of shape {tuple(input_shape)} is too small: {call.name} has nothing left")
@@ -97,7 +99,9 @@ def describe(model: Model, input_shape: tuple[int, ...]) -> Summary:
         counted.add(call.name)
         trainable += sizes[0]
         non_trainable += sizes[1]
-        rows.append(Row(call.name, call.kind, (None, *call.output_shape), sum(sizes), _multiply_adds(call), field))
+        rows.append(
+            Row(call.name, call.kind, (None, *call.output_shape), sum(sizes), _multiply_adds(call), field, step)
+        )
     return Summary(tuple(rows), trainable, non_trainable)
 
 

@@ -51,7 +51,7 @@ FLOORS = [
         *("report.findings",),
     },
     {
-        *("data",),
+        *("data", "inside"),
         *("data.faults",),
         *("models.keras_weights", "models.layers"),
         *("report.page",),
@@ -59,15 +59,17 @@ FLOORS = [
     {
         *("audit_text",),
         *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
-        *("report.pictures",),
+        *("report.looks",),
     },
     {
         *("audit", "models"),
         *("export.keras",),
+        *("report.look_figures",),
     },
     {
         *("steps",),
         *("export.function",),
+        *("report.pictures",),
     },
     {
         *("programs", "vary"),
@@ -126,7 +128,7 @@ FENCES = {
     ),
     "absl.app": ("command",),
     "ml_collections.config_flags": ("main",),
-    "flax.linen": ("models.",),
+    "flax.linen": ("models.", "inside"),
     "orbax": ("checkpoint",),
     "tensorflow_datasets": ("data.",),
     "sklearn": ("data.",),
@@ -141,7 +143,7 @@ FENCES = {
     "safetensors": ("export.safetensors",),
     "tensorflow": (),
     "torch": (),
-    "matplotlib": ("report.figures", "sweep.plots"),
+    "matplotlib": ("report.figures", "report.look_figures", "sweep.plots"),
     "configs": (),
     "experiments": (),
     "tests": (),

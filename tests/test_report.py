@@ -113,7 +113,7 @@ def test_a_report_is_a_page_and_pictures_of_the_selected_state(reported):
     assert "highest accuracy on the validation split" in found.text and "it flatters" in found.text
     assert "95 % Wilson interval" in found.text
     assert all(re.search(rf" {digit} \d+ [\d-]", found.text) for digit in range(10))
-    for name in ("confusion", "confusion_counts", "curves", "calibration", "mistakes"):
+    for name in ("confusion", "confusion_counts", "curves", "calibration", "looks", "kernels", "maps", "mistakes"):
         assert min(size_of((workdir / f"{name}.png").read_bytes())) > 300
     assert not list(workdir.glob("*.partial"))
 
@@ -129,7 +129,7 @@ def test_the_page_needs_no_other_file_and_can_be_read_by_everyone(reported):
     assert not found.all("script") and not found.all("link")
     assert found.all("html")[0]["lang"] == "en" and found.all("title")
     assert {"viewport", "color-scheme"} <= {meta.get("name") for meta in found.all("meta")}
-    assert "prefers-color-scheme:dark" in text and len(found.all("source")) == 4
+    assert "prefers-color-scheme:dark" in text and len(found.all("source")) == 7
     assert all(image["alt"] for image in found.all("img"))
     assert len(found.all("caption")) == len(found.all("table")) == 3
     assert {cell["scope"] for cell in found.all("th")} == {"row", "col"}
@@ -144,7 +144,7 @@ def test_a_stand_in_is_said_on_the_page_on_every_picture_and_in_the_terminal(rep
     assert found.text.count("STAND-IN DATA: MNIST COULD NOT BE HAD. THIS RUN IS ON DIGITS INSTEAD.") == 2
     assert len([element for element in found.all("div") if element.get("role") == "alert"]) == 2
     pictures = [image["alt"] for image in found.all("img") if "taken for" not in image["alt"]]
-    assert len(pictures) == 4 and all(alt.startswith("STAND-IN DATA: DIGITS, NOT MNIST") for alt in pictures)
+    assert len(pictures) == 7 and all(alt.startswith("STAND-IN DATA: DIGITS, NOT MNIST") for alt in pictures)
     assert printed.count("STAND-IN DATA: MNIST COULD NOT BE HAD") == 2
 
 

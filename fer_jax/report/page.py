@@ -29,7 +29,8 @@ class Content(NamedTuple):
       selection: how the checkpoint was chosen, in words.
       split: 'train', 'validation' or 'test'.
       scores: by view and subset, as `scores.score` gives them; 'plain' and 'official' are there always.
-      pictures: 'confusion', 'confusion_counts', 'calibration' and, once an epoch has ended, 'curves'.
+      pictures: 'confusion', 'confusion_counts', 'calibration', once an epoch has ended 'curves', and of a network with
+        maps 'looks', 'kernels' and 'maps'.
       mistakes: the most confident first, each with its image as a PNG file.
       provenance: (term, description).
       config: the run's config.
@@ -58,6 +59,7 @@ def page(content: Content) -> str:
         _section("confusion", "Confusion", _confusion(content)),
         _section("classes", "Classes", _classes(content.scores["plain"]["official"])),
         _section("calibration", "Calibration", _calibration(content)),
+        _section("inside", "Inside the network", _inside(content)),
         _section("mistakes", "Most confident mistakes", _mistakes(content)),
         _section("provenance", "Provenance", _provenance(content)),
     ]
@@ -245,6 +247,21 @@ def _calibration(content: Content) -> str:
         f"<p>The expected calibration error is {error}: the mean distance between the probability that the network "
         "gives its prediction and the share of such predictions that are right, over 15 equal bins of that "
         "probability.</p>\n" + _figure(content.pictures["calibration"])
+    )
+
+
+def _inside(content: Content) -> str:
+    if "looks" not in content.pictures:
+        return "<p>The network has no convolution, whose maps could be shown.</p>"
+    return (
+        "<p>Of each class the image that is classified rightly with the median probability, then the surest mistakes. "
+        "The square is what the strongest place of the last map was computed from. Grad-CAM (2017) shows where that "
+        "map speaks for the answer; integrated gradients (2017) what each pixel adds to its logit (red) or takes from "
+        "it (blue), compared with an image of the ground\u2019s gray level. Both tell what this network does, and "
+        "nothing of what is right."
+        "</p>\n"
+        + _figure(content.pictures["looks"])
+        + f'<div class="pair">{_figure(content.pictures["kernels"])}{_figure(content.pictures["maps"])}</div>'
     )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.report import figures
+from fer_jax.report import figures, look_figures
 from fer_jax.report.findings import Mistake, Reliability
+from fer_jax.report.looks import Looks
 from fer_jax.report.page import Picture
 
 LONGEST_LINE = 34
@@ -25,6 +26,7 @@ def pictures(
     epochs: Sequence[Mapping[str, Any]],
     watched: str,
     best: Mapping[str, Any] | None,
+    looks: Looks | None,
 ) -> dict[str, Picture]:
     """The pictures of the page by the names of their files.
 
@@ -38,6 +40,7 @@ def pictures(
       epochs: the lines of metrics.jsonl; the curves are left out if there are none.
       watched: what the watched split's numbers begin with, 'val' or 'test'.
       best: the selected epoch's scores, as they stand in run.json.
+      looks: the inside of the network; None for one that has no maps.
     """
     title = _title(name, split, step)
     right = f"{100 * official['accuracy']:.1f} per cent of {official['examples']:,} images lie on the diagonal"
@@ -86,6 +89,26 @@ def pictures(
             watched=watched,
             marked=best,
             title=name,
+        )
+    if looks is not None:
+        found["looks"] = picture(
+            f"{len(looks.each)} images, each with the receptive field of the strongest place in {looks.last}, Grad-CAM "
+            "over it and integrated gradients.",
+            look_figures.looks_figure,
+            looks=looks.each,
+            title=title,
+        )
+        found["kernels"] = picture(
+            f"The kernels of {looks.first}.",
+            look_figures.kernels_figure,
+            kernels=looks.kernels,
+            title=f"{name}\n{looks.first}",
+        )
+        found["maps"] = picture(
+            f"What {looks.first} makes of the first image above.",
+            look_figures.maps_figure,
+            maps=looks.maps,
+            title=f"{name}\n{looks.first}, of the first image",
         )
     return found
 

@@ -13,13 +13,15 @@ from fer_jax.files import write_whole
 from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import count_test_read, prefix
 from fer_jax.report.findings import most_confident_mistakes, reliability
+from fer_jax.report.looks import look
 from fer_jax.report.page import Content, page
 from fer_jax.resume import verify_scores
 from fer_jax.run_words import provenance_terms, selection
+from fer_jax.steps import evaluation_variables
 from fer_jax.writers import read_metrics, say, say_stand_in, stand_in_sentences
 
 FILE = "report.html"
-PICTURES = ("confusion", "confusion_counts", "calibration", "curves", "mistakes")
+PICTURES = ("confusion", "confusion_counts", "calibration", "curves", "looks", "kernels", "maps", "mistakes")
 MOST_MISTAKES = 24
 
 
@@ -64,6 +66,7 @@ def report(
     logits = {view: each[place] for view, each in logits_of_each.items()}
     found = {view: score_subsets(of_view, prepared, dataset.class_names) for view, of_view in logits.items()}
     record = run.members.record_of(opened.record, place)
+    variables = run.members.unpack_tree(evaluation_variables(state))[place]
     mistakes = most_confident_mistakes(logits["plain"], examples, split, dataset.class_names, MOST_MISTAKES)
     shown: dict[str, Any] = {
         "name": folder.resolve().name,
@@ -78,6 +81,7 @@ def report(
         epochs=[run.members.line_of(line, place) for line in read_metrics(folder)],
         watched=prefix(run),
         best=record["best"] if run.splits.selects else None,
+        looks=look(run.model, variables, examples, logits["plain"], dataset.class_names),
     )
     content = Content(
         title=f"{shown['name']}, {split} split",
