@@ -2,8 +2,8 @@
 
     python experiments/scaling/cost_model.py
 
-A prediction, and nothing that was measured: no TPU was at hand. Assumptions stand in `CHIP`, `USE` and `DISPATCH_S`; the
-arithmetic and the bytes of a step are those of experiments/speed/roofline.py.
+A prediction, and nothing that was measured: no TPU was at hand. Assumptions stand in `CHIP`, `USE` and `DISPATCH_S`;
+the arithmetic and the bytes of a step are those of experiments/speed/roofline.py.
 
     step = max(arithmetic / (peak * use), bytes / memory) + sums + dispatch / steps in a call
     a sum over the batch = 2 (n - 1) / n * bytes / link + 2 * sqrt(n) * latency    (a ring on each axis of the torus)
@@ -41,8 +41,8 @@ class Chip(NamedTuple):
 CHIP = Chip(operations=197e12, memory=819e9, link=200e9, latency=1e-6)
 """TPU v5e: 197 TFLOP/s in bfloat16, 819 GB/s, 1,600 Gbit/s between chips; the hop is an assumption."""
 USE = {"mnist_15k": 0.01, "fer2013_mini": 0.04, "fer2013_cnn": 0.25, "fer2013_vgg": 0.35}
-"""The share of the peak that is reached, an assumption: the matrix unit is 128 wide and most layers have fewer channels,
-and float32 takes several passes of bfloat16."""
+"""The share of the peak that is reached, an assumption: the matrix unit is 128 wide and most layers have fewer
+channels, and float32 takes several passes of bfloat16."""
 DISPATCH_S = 100e-6
 """From the host to the chips, once a call."""
 CHIPS = (1, 4, 8, 32, 128, 256)

@@ -4,8 +4,8 @@
 
 They compute no faster together than one, so all that a step of several takes beyond a step of one is overhead: the
 sums over the batch (BatchNorm's, the loss's and the gradient's), threads, and smaller arrays. 'strong' divides a batch
-of 256; 'weak' gives each device 32 images. Each figure is the median of rounds in which the numbers of devices take turns,
-each a process of its own. What is found goes to overhead.json and to standard output as a table.
+of 256; 'weak' gives each device 32 images. Each figure is the median of rounds in which the numbers of devices take
+turns, each a process of its own. What is found goes to overhead.json and to standard output as a table.
 """
 
 import argparse
