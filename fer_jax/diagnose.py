@@ -12,6 +12,7 @@ from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import on_device
+from fer_jax.init_from import beginning
 from fer_jax.open_run import read_trained_run
 from fer_jax.resume import check_same_run, empty_progress, template
 from fer_jax.sharding import on_host
@@ -66,10 +67,10 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
 def _start(run: Run, folder: Path) -> TrainState:
     """The state of the newest checkpoint, or that of step 0."""
     if not (folder / FOLDER).is_dir():
-        return template(run)["state"]
+        return beginning(run).arrays["state"]
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         steps = checkpoints.steps()
-        return (checkpoints.restore(steps[-1], template(run)).arrays if steps else template(run))["state"]
+        return (checkpoints.restore(steps[-1], template(run)).arrays if steps else beginning(run).arrays)["state"]
 
 
 def _tell(run: Run, examples: Examples, rows: np.ndarray, before: TrainState, after: TrainState) -> None:

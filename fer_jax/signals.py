@@ -31,15 +31,14 @@ def sigterm_raises(message: str) -> Iterator[None]:
 class StopSignals:
     """While entered, the first SIGINT or SIGTERM is only noted; a second one acts as it would have.
 
-    Attributes:
-      received: the number of the signal that had come to any process of the run when `agree` was called; None if none.
+    What the processes of a run agreed on last counts, so that what comes meanwhile is not seen half-way.
     """
 
     _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.received: int | None = None
         self._noted = 0
+        self._agreed: int | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -51,9 +50,14 @@ class StopSignals:
     def __exit__(self, *exception: object) -> None:
         self._restore()
 
+    @property
+    def received(self) -> int | None:
+        """The number of the signal that has come, as of the last `agree` where there was one; None if none."""
+        return (self._noted if self._agreed is None else self._agreed) or None
+
     def agree(self) -> None:
-        """Sets `received`. All processes of a run call it together, so that they stop at the same step."""
-        self.received = processes.largest(self._noted) or None
+        """Decides on `received`. All processes of a run call it together, so that they stop at the same step."""
+        self._agreed = processes.largest(self._noted)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted = number

@@ -43,7 +43,7 @@ class Row:
     params: int
     multiply_adds: int | None
     receptive_field: int | None
-    step: int
+    step: int = 1
 
 
 @dataclass(frozen=True)

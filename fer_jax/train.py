@@ -19,6 +19,7 @@ from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DivergedError, Interrupted, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
+from fer_jax.init_from import beginning
 from fer_jax.lock import only_one
 from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
@@ -32,7 +33,6 @@ from fer_jax.resume import (
     probe_logits,
     read_run,
     restore_newest,
-    template,
     verify,
 )
 from fer_jax.score_table import name_values
@@ -233,8 +233,12 @@ def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
     for note in notes:
         warn(f"{note}; going on from the checkpoint before it")
     if restored is None:
-        arrays = template(run)
+        arrays, learnt = beginning(run)
         record.update(nothing_done(run.members))
+        if learnt:
+            record["init_from"] = learnt
+            anew = f"; {', '.join(learnt['begun_anew'])} begins anew" if learnt["begun_anew"] else ""
+            say(f"Beginning with what {learnt['source']} has learnt{anew}.")
     else:
         arrays = restored.arrays
         verify(run, restored, watched)

@@ -35,6 +35,13 @@ LIGHT = ["stablehlo", "safetensors", "keras"]
 KEYS = {"labels", "input", "output", "config", "data", "checkpoint", "trained_with", "exported_with", "stand_in"}
 
 
+@pytest.fixture(autouse=True)
+def rank_promotion():
+    """Keras's Dense adds a vector to a matrix."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A finished run of the clean protocol, on digits that stand in for MNIST."""

@@ -89,34 +89,38 @@ FLOORS = [
         *("sweep.jobs", "sweep.results"),
     },
     {
-        *("diagnose", "evaluate_run", "open_trained", "train"),
+        *("evaluate_run", "open_trained"),
         *("export.metadata",),
         *("report.write",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
-        *("main",),
+        *("init_from",),
         *("export.write",),
         *("predict.calibration",),
         *("report.__main__",),
-        *("sweep.estimate", "sweep.plots", "sweep.run", "sweep.tables"),
+        *("sweep.estimate", "sweep.plots", "sweep.tables"),
     },
     {
+        *("diagnose", "train"),
         *("export.__main__",),
         *("predict.predictor",),
         *("sweep.write",),
     },
     {
-        *("predict",),
+        *("main", "predict"),
         *("predict.draw", "predict.output"),
+        *("sweep.run",),
+    },
+    {
+        *("predict.sources",),
         *("sweep.sweep",),
     },
     {
         *("reproduce",),
-        *("predict.sources",),
+        *("predict.job",),
         *("sweep.__main__",),
     },
-    {"predict.job"},
     {"predict.__main__"},
 ]
 

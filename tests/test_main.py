@@ -73,7 +73,7 @@ def tiny_file(tiny, tmp_path) -> str:
         (["--confg.epochs=3"], "--confg.epochs: no such flag; did you mean '--config.epochs'?"),
         (["--epochs=3"], "--epochs: no such flag; --help lists the flags, and a key of the config is written --c"),
         (["--mode=evalute"], "--mode=evalute: no such mode; did you mean 'evaluate'?"),
-        (["--mode=predict_all"], "--mode=predict_all: no such mode; known: evaluate, summary, train"),
+        (["--mode=predict_all"], "--mode=predict_all: no such mode; known: diagnose, evaluate, summary, train"),
         (["--profile=maybe"], "--profile=maybe must be true or false"),
         (["--workdir"], "--workdir lacks its value: --workdir=VALUE"),
         (["extra"], "'extra' is no flag; a flag is written --name=value"),

@@ -69,11 +69,12 @@ def end_of(workdir: Path) -> dict[str, object]:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     clock = ("seconds", "images_per_second")
     steps = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal()]
-    (record,) = (workdir / "checkpoints" / str(max(steps))).glob("record/*")
+    files = [path for path in (workdir / "checkpoints" / str(max(steps))).glob("record/*") if path.is_file()]
+    (record,) = (json.loads(path.read_text()) for path in files if '"sha256"' in path.read_text())
     run = json.loads((workdir / "run.json").read_text())
     return {
         "step": max(steps),
-        "sha256": json.loads(record.read_text())["sha256"],
+        "sha256": record["sha256"],
         "epochs": [{key: value for key, value in line.items() if key not in clock} for line in lines],
         "scores": run["scores"],
         "finished": run["finished"],

@@ -27,7 +27,7 @@ APART = ("web", INT8)
 """Those that 'all' does not mean: one needs files from npm, the other is less accurate."""
 
 FORMATS = {
-    "stablehlo": Format("stablehlo", ".stablehlo.zip"),
+    "stablehlo": Format("stablehlo", ".stablehlo.zip", ("flatbuffers",)),
     "onnx": Format("onnx", ".onnx", ("onnx", "onnxruntime", "jax2onnx")),
     "safetensors": Format("safetensors", ".safetensors", ("safetensors",)),
     "keras": Format("keras", ".keras", ("keras", "h5py")),

@@ -66,7 +66,7 @@ def _tiles(
     high: float | None = None,
 ) -> Figure:
     rows = -(-len(tiles) // COLUMNS)
-    figure = Figure(figsize=(6.5, 0.7 + 0.85 * rows), layout="constrained")
+    figure = Figure(figsize=(6.5, 1.0 + 0.85 * rows), layout="constrained")
     figure.suptitle(title, fontsize=11, color=theme.ink)
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid:

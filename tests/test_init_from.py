@@ -1,0 +1,128 @@
+"""A run begins with what another run or Keras has learnt, and only the last layer may be another."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import keras_networks
+import numpy as np
+import pytest
+
+from fer_jax import models, train
+from fer_jax.build import build, default_config, resolve
+from fer_jax.errors import ConfigError, UserError
+from fer_jax.init_from import beginning, learnt_leaves
+from fer_jax.open_trained import open_trained
+from fer_jax.steps import AveragedState, evaluation_variables
+
+pytestmark = pytest.mark.filterwarnings("default")  # Keras's own code warns.
+
+
+def same(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.fixture
+def trained(tiny_config, tmp_path):
+    train.train(tiny_config, workdir=str(tmp_path / "first"))
+    return str(tmp_path / "first")
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9}, {"num_seeds": 3}])
+def test_a_run_begins_with_the_best_state_of_another(tiny_config, trained, changes):
+    expected = evaluation_variables(open_trained(trained).state)
+    tiny_config.init_from, tiny_config.seed = trained, 7
+    tiny_config.update(changes)
+    run = build(resolve(tiny_config))
+    arrays, told = beginning(run)
+    state = arrays["state"]
+    assert isinstance(state, AveragedState) == ("ema_decay" in changes)
+    for own in run.members.unpack_tree(state):
+        same({"params": own.params, "batch_stats": own.batch_stats}, dict(expected))
+        same(evaluation_variables(own), dict(expected))
+    assert told["source"] == trained and told["begun_anew"] == []
+    if changes.get("num_seeds"):
+        same(run.members.unpack_tree(arrays["best"])[2].params, expected["params"])
+
+
+def test_it_trains_goes_on_without_the_source_and_says_where_it_began(tiny_config, trained, tmp_path, capsys):
+    tiny_config.init_from, tiny_config.ema_decay = trained, 0.5
+    tiny_config.epochs = 1
+    capsys.readouterr()
+    record = train.train(tiny_config, workdir=str(tmp_path / "second"))
+    assert f"Beginning with what {trained} has learnt." in capsys.readouterr().out
+    assert record["init_from"]["source"] == trained and len(record["init_from"]["sha256"]) == 64
+    first = json.loads((tmp_path / "first" / "metrics.jsonl").read_text().splitlines()[0])
+    second = json.loads((tmp_path / "second" / "metrics.jsonl").read_text())
+    assert second["train_loss"] < 0.7 * first["train_loss"]
+    (tmp_path / "first").rename(tmp_path / "moved")
+    tiny_config.epochs = 2
+    again = train.train(tiny_config, workdir=str(tmp_path / "second"))
+    assert again["epoch"] == 2 and again["init_from"] == record["init_from"]
+
+
+def face_net(classes):
+    return models.create(name="fer2013_mini", num_classes=classes)
+
+
+def variables_of(model, seed=0):
+    return dict(model.init(jax.random.key(seed), jnp.zeros((1, *model.image_shape), jnp.uint8)))
+
+
+def test_with_other_classes_the_last_layer_begins_anew():
+    own, found = variables_of(face_net(7)), variables_of(face_net(8), seed=1)
+    learnt, anew = learnt_leaves(face_net(7), own, found, "x")
+    assert anew == ["Dense_0"] and ("params", "Dense_0", "kernel") not in learnt
+    np.testing.assert_array_equal(learnt["params", "Conv_0", "kernel"], found["params"]["Conv_0"]["kernel"])
+    assert ("batch_stats", "BatchNorm_0", "mean") in learnt
+
+
+def test_another_network_is_refused_by_its_layer(tiny, monkeypatch):
+    model = models.create(name="mnist_15k")
+    own = variables_of(model)
+    with pytest.raises(ConfigError, match="is another network: they differ in the layer "):
+        learnt_leaves(model, own, variables_of(models.create(name="tiny")), "x")
+    other = jax.tree.map(np.asarray, own)
+    other["params"]["Conv_1"]["kernel"] = np.zeros((3, 3, 12, 21))
+    with pytest.raises(ConfigError, match=r"its Conv_1/kernel has shape \(3, 3, 12, 21\), and this one's"):
+        learnt_leaves(model, own, other, "x")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("nowhere", "is neither the folder of a run nor a file of Keras"),
+        ("nowhere.keras", "there is no such file"),
+        (".", "config.init_from = '.': "),
+    ],
+)
+def test_a_source_that_is_none_is_told(tiny_config, tmp_path, monkeypatch, source, sentence):
+    monkeypatch.chdir(tmp_path)
+    tiny_config.init_from = source
+    with pytest.raises(ConfigError, match=sentence):
+        train.train(tiny_config, workdir=str(tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("checkpoints/[0-9]*"))
+
+
+def test_weights_of_keras(tmp_path):
+    keras_model = keras_networks.mnist_10k(0.0)
+    keras_model.save(tmp_path / "model.keras")
+    config = default_config(model="mnist_10k", data_name="digits")
+    config.init_from = str(tmp_path / "model.keras")
+    run = build(resolve(config))
+    arrays, told = beginning(run)
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), np.uint8)
+    logits = np.asarray(run.programs.predict(arrays["state"], images))
+    expected = np.log(np.asarray(keras_model(images.astype(np.float32) / 255)))
+    np.testing.assert_allclose(jax.nn.log_softmax(logits), expected, atol=1e-4)
+    assert told["begun_anew"] == []
+
+
+def test_keras_with_other_classes_than_a_network_can_have(tmp_path):
+    from keras import Input, Sequential, layers
+
+    Sequential([Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(tmp_path / "three.keras")
+    config = default_config(model="mnist_10k", data_name="digits")
+    config.init_from = str(tmp_path / "three.keras")
+    with pytest.raises(UserError, match="has 3 classes, and this network always 10"):
+        beginning(build(resolve(config)))
