@@ -17,6 +17,7 @@ from fer_jax.open_run import read_trained_run
 from fer_jax.resume import check_same_run, empty_progress, template
 from fer_jax.sharding import on_host
 from fer_jax.steps import Examples, Passes, TrainState, leaf_name, steps_taken
+from fer_jax.text_table import aligned
 from fer_jax.writers import say
 
 
@@ -60,7 +61,7 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
             _tell(run, examples, np.asarray(on_host(order))[place], before, state)
             return True
     say("No step was bad. What was not finite is the evaluation after it, which uses BatchNorm's moving statistics:\n")
-    say(_table(("parameter or statistic", "after"), [(name, _size(leaf)) for name, leaf in _variables(state)]))
+    _say_table([("parameter or statistic", "after"), *((name, _size(leaf)) for name, leaf in _variables(state))])
     return False
 
 
@@ -84,15 +85,15 @@ def _tell(run: Run, examples: Examples, rows: np.ndarray, before: TrainState, af
         say("Every layer's output is finite: it is the gradient, or the update, that is not.\n")
     else:
         say(f"The first output that is not finite is that of {first}.\n")
-    say(_table(("layer", "output"), [(name, _size(output)) for name, output in outputs]) + "\n")
+    _say_table([("layer", "output"), *((name, _size(output)) for name, output in outputs)])
     gradients = dict(_named(passes.gradients))
     olds = dict(_variables(before))
-    rows_of_table = [
+    changes = [
         (name, _size(olds[name]), _size(gradients[name]) if name in gradients else "", _size(new))
         for name, new in _variables(after)
     ]
-    say(_table(("parameter or statistic", "before", "gradient", "after"), rows_of_table))
-    say("\nEach is the largest magnitude, or how many numbers are not finite.")
+    _say_table([("parameter or statistic", "before", "gradient", "after"), *changes])
+    say("Each is the largest magnitude, or how many numbers are not finite.")
 
 
 def _outputs(passes: Passes) -> list[tuple[str, np.ndarray]]:
@@ -128,10 +129,5 @@ def _few(rows: np.ndarray, most: int = 8) -> str:
     return ", ".join(map(str, rows[:most])) + (f" and {len(rows) - most} more" if len(rows) > most else "")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    ]
-    return "\n".join([lines[0], "=" * sum(widths, 2 * len(widths) - 2), *lines[1:]])
+def _say_table(rows: Sequence[tuple[str, ...]]) -> None:
+    say(aligned(rows, left=range(len(rows[0])), rule=True) + "\n")

@@ -47,8 +47,7 @@ def beginning(run: Run) -> Beginning:
     if not source:
         return Beginning(arrays, None)
     state: TrainState = arrays["state"]
-    first = run.members.unpack_tree(state)[0]
-    own = {"params": first.params, "batch_stats": first.batch_stats}
+    own = run.members.unpack_tree({"params": state.params, "batch_stats": state.batch_stats})[0]
     found = _of_keras(Path(source), run.model) if source.endswith(KERAS) else _of_run(source)
     # The head of another number of classes begins as each member's seed has it, so only what is learnt is laid over it.
     learnt, anew = learnt_leaves(run.model, own, found, source)

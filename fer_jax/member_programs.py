@@ -72,7 +72,7 @@ def make_member_programs(
     def train_loop(state, progress, split, order, stop, values):
         def one(own, split, start, stop):
             state, progress, order, value = own
-            return of_member(value).train_span(state, progress, split, order, start, stop)
+            return of_member(value).train_span(state, progress, split, order, start, stop, until_bad=False)
 
         # All members have taken the same steps.
         start = state.step[0] % order.shape[1]

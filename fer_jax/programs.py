@@ -26,7 +26,6 @@ from fer_jax.steps import (
     both_passes,
     create_state,
     gather,
-    gather_shares,
     predict,
     predict_view,
     train_step,
@@ -69,16 +68,15 @@ class Computations(NamedTuple):
     Attributes:
       init: (seed) -> state at step 0.
       order: (state, epoch) -> the epoch's batches as row numbers [steps, width].
-      train_span: (state, progress, examples, order, start, stop) -> (state, progress): those steps of the epoch.
-      train_up_to: the same, but no step after a bad one, so that the state shows what that one did. Under vmap the
-        members would wait for each other in every step.
+      train_span: (state, progress, examples, order, start, stop, until_bad) -> (state, progress): those steps of the
+        epoch; with `until_bad` none after a bad one, so that the state shows what that one did. Under vmap the members
+        would then wait for each other in every step.
       logits_loop: (state, examples, order, stop, view) -> logits [steps, width, classes].
     """
 
     init: Callable[..., TrainState]
     order: Callable[..., jax.Array]
     train_span: Callable[..., tuple[TrainState, Progress]]
-    train_up_to: Callable[..., tuple[TrainState, Progress]]
     logits_loop: Callable[..., jax.Array]
 
 
@@ -104,10 +102,8 @@ def computations(
             return balanced_order(key, epoch, balanced_labels, batch_size, width)
         return train_order(key, epoch, examples, batch_size, width)
 
-    def train_one(state, progress, split, order, step):
-        rows = order[step]
-        batch = (*gather(split, rows), gather_shares(split, rows))
-        new_state, metrics = train_step(state, *batch, model=model, tx=tx, recipe=recipe)
+    def train_one(state, progress, split, rows):
+        new_state, metrics = train_step(state, *gather(split, rows), model=model, tx=tx, recipe=recipe)
         bad = (progress.bad_step < 0) & ~_all_finite((metrics.loss.total, new_state.params, new_state.batch_stats))
         progress = Progress(
             metrics=_added(progress.metrics, metrics),
@@ -115,35 +111,28 @@ def computations(
         )
         return new_state, progress
 
-    def train_span(state, progress, split, order, start, stop):
-        def body(step, carry):
-            state, progress = carry
-            return train_one(state, progress, split, order, step)
-
-        return lax.fori_loop(start, stop, body, (state, progress))
-
-    def train_up_to(state, progress, split, order, start, stop):
+    def train_span(state, progress, split, order, start, stop, until_bad):
         def goes_on(carry):
             step, _, progress = carry
-            return (step < stop) & (progress.bad_step < 0)
+            return (step < stop) & (progress.bad_step < 0) if until_bad else step < stop
 
         def body(carry):
             step, state, progress = carry
-            return step + 1, *train_one(state, progress, split, order, step)
+            return step + 1, *train_one(state, progress, split, order[step])
 
         _, state, progress = lax.while_loop(goes_on, body, (start, state, progress))
         return state, progress
 
     def logits_loop(state, split, order, stop, view):
         def of_batch(step):
-            images, _, _ = gather(split, order[step])
+            images = gather(split, order[step])[0]
             return predict_view(state, images, view, model=model)
 
         batch = jax.eval_shape(of_batch, 0)
         found = jnp.full((order.shape[0], *batch.shape), jnp.nan, batch.dtype)
         return lax.fori_loop(0, stop, lambda step, found: found.at[step].set(of_batch(step)), found)
 
-    return Computations(init, order, train_span, train_up_to, logits_loop)
+    return Computations(init, order, train_span, logits_loop)
 
 
 def make_programs(
@@ -178,11 +167,10 @@ def make_programs(
     )
 
     def train_loop(state, progress, split, order, stop):
-        return found.train_up_to(state, progress, split, order, state.step % order.shape[0], stop)
+        return found.train_span(state, progress, split, order, state.step % order.shape[0], stop, until_bad=True)
 
     def look(state, split, rows):
-        batch = (*gather(split, rows), gather_shares(split, rows))
-        return both_passes(state, *batch, model=model, recipe=recipe, capture=True)
+        return both_passes(state, *gather(split, rows), model=model, recipe=recipe, capture=True)
 
     train = jax.jit(
         train_loop,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fer_jax.text_table import aligned
+
 NAMES = {"official": "official", "twin_free": "twin-free", "fer_plus": "FER+ majority"}
 """How the subsets of a split are called in words."""
 
@@ -41,7 +43,7 @@ def format_scores(split: str, states: Mapping[str, Views]) -> str:
                 shares = (found[key] for key in ("macro_f1", "balanced_accuracy", "top2", "calibration_error"))
                 accuracy = _with_interval(found["accuracy"], found["accuracy_interval"])
                 rows.append((state, view, NAMES[subset], f"{found['examples']:,}", accuracy, *map(_percent, shares)))
-    return f"{split.capitalize()} split in per cent; [ ]: {interval}\n" + _aligned(rows, texts=3)
+    return f"{split.capitalize()} split in per cent; [ ]: {interval}\n" + aligned(rows, left=range(3))
 
 
 def format_classes(split: str, state: str, subsets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -52,7 +54,9 @@ def format_classes(split: str, state: str, subsets: Mapping[str, Mapping[str, An
             shares = (_with_interval(of_class[key], of_class[f"{key}_interval"]) for key in ("precision", "recall"))
             rows.append((NAMES[subset], name, f"{of_class['examples']:,}", *shares, _percent(of_class["f1"])))
     interval = next(iter(subsets.values()))["interval"]
-    return f"{split.capitalize()} split by class, {state}, in per cent; [ ]: {interval}\n" + _aligned(rows, texts=2)
+    return f"{split.capitalize()} split by class, {state}, in per cent; [ ]: {interval}\n" + aligned(
+        rows, left=range(2)
+    )
 
 
 def format_over_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -64,7 +68,7 @@ def format_over_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         cells = [_with_half_width(**entry[which][name]) for name in names for which in states]
         rows.append((name_values(entry["values"]) or "all", str(entry["n"]), *cells))
-    return f"In per cent; ±: {entries[0]['interval']}\n" + _aligned(rows, texts=1)
+    return f"In per cent; ±: {entries[0]['interval']}\n" + aligned(rows, left=range(1))
 
 
 _STATES = {"last": "last", "best": "selected"}
@@ -85,16 +89,3 @@ def _percent(share: float | None) -> str:
 
 def _with_interval(share: float | None, interval: Sequence[float] | None) -> str:
     return _percent(share) if interval is None else f"{_percent(share)} [{', '.join(map(_percent, interval))}]"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]], texts: int) -> str:
-    """Columns of one width; the first `texts` begin at the left, and numbers end at the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if index < texts else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -262,15 +262,9 @@ def mean_of_copies(logits: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(len(logits))
 
 
-def gather(examples: Examples, rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The images, labels and mask of a batch of row numbers [B]."""
+def gather(examples: Examples, rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+    """The images, labels, mask and shares (None where the split has none) of a batch of row numbers [B]."""
     mask = rows < len(examples.labels)
     rows = jnp.minimum(rows, len(examples.labels) - 1)
-    return examples.images[rows], examples.labels[rows], mask
-
-
-def gather_shares(examples: Examples, rows: jax.Array) -> jax.Array | None:
-    """The shares of a batch of row numbers [B], float32 [B, classes]; None where the split has none."""
-    if examples.shares is None:
-        return None
-    return examples.shares[jnp.minimum(rows, len(examples.labels) - 1)]
+    shares = None if examples.shares is None else examples.shares[rows]
+    return examples.images[rows], examples.labels[rows], mask, shares

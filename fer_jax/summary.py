@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fer_jax.config import check_at_least
 from fer_jax.errors import ConfigError
 from fer_jax.models.trace import LayerCall, Model, trace
+from fer_jax.text_table import aligned
 
 # The kinds of layer that are known here. In these an output element depends on one element of the input (at inference).
 _ELEMENTWISE = {"BatchNorm", "Dropout", "Flatten"}
@@ -145,13 +146,7 @@ def format_table(summary: Summary) -> str:
         )
         for row in summary.rows
     ]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-
-    def line(row: tuple[str, ...]) -> str:
-        texts = [text.ljust(width) for text, width in zip(row[:2], widths[:2], strict=True)]
-        return "  ".join(texts + [text.rjust(width) for text, width in zip(row[2:], widths[2:], strict=True)])
-
-    rule = "=" * len(line(header))
+    table = aligned([header, *cells], left=range(2), rule=True)
     totals = [
         f"Total params: {summary.total:,}",
         f"Trainable params: {summary.trainable:,}",
@@ -159,7 +154,7 @@ def format_table(summary: Summary) -> str:
         f"Multiply-adds: {_number(summary.multiply_adds)}",
         f"Weights as float32: {summary.weight_bytes:,} bytes",
     ]
-    return "\n".join([line(header), rule, *map(line, cells), rule, *totals])
+    return "\n".join([table, table.splitlines()[1], *totals])
 
 
 def _number(value: int | None) -> str:

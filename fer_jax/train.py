@@ -152,7 +152,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             scores = _evaluate_watched(session, state, watched)
             line = epoch_line(record, run, epoch, progress, scores, seconds, steps=steps_taken(state) - first_step)
             better = note_scores(record, run, epoch, scores)
-            told_of_explosion = told_of_explosion or _warn_of_explosion(run, progress)
+            told_of_explosion = told_of_explosion or _warn_of_explosion(run, line)
             if run.programs.keep:
                 best = run.programs.keep(best, state, np.array(better))
             # A best state that is carried need not be saved at once.
@@ -173,11 +173,10 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
                 _stop_if_asked(session, steps_taken(state))
 
 
-def _warn_of_explosion(run: Run, progress: Progress) -> bool:
-    """Warns, and says so, if a member had a training loss in an epoch far above that of guessing."""
+def _warn_of_explosion(run: Run, line: Mapping[str, Any]) -> bool:
+    """Warns, and says so, if the line of an epoch tells of a member's training loss far above that of guessing."""
     guessing = math.log(run.model.num_classes)
-    losses = [means(own.metrics)[0] for own in run.members.unpack_tree(progress)]
-    worst = max(losses)
+    worst = max(run.members.unpack(line["train_loss"]))
     if worst <= EXPLODED * guessing:
         return False
     warn(
@@ -333,9 +332,8 @@ def _diverged(session: Session, step: int, place: int, state: TrainState, loss_i
     who = f"of {members.each[place]} " if members.many else ""
     what = "a parameter or statistic" if loss_is_finite else "the loss"
     lost = not_finite(members.unpack_tree(state)[place])
-    where = f" (what is not finite then: {', '.join(lost[:3])}{f' and {len(lost) - 3} more' * (len(lost) > 3)})" * bool(
-        lost
-    )
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    where = f" (what is not finite then: {', '.join(lost[:3])}{more})" if lost else ""
     saved = session.checkpoints.steps()
     kept = f"the checkpoint of step {saved[-1]} is kept" if saved else "no checkpoint had been saved"
     record["diverged"] = {"step": step, "member": place}

@@ -4,6 +4,7 @@ They are set before JAX makes its first array: four CPU devices, so that shardin
 promotion is an error; compiled programs are kept between runs.
 """
 
+import contextlib
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import jax
 import ml_collections
+import numpy as np
 import pytest
 from commands import JAX_CACHE
 
@@ -45,6 +47,27 @@ def orbax_leftovers():
     """
     yield
     gc.collect()
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """`with poisoned(epoch=1):` trains that epoch, from 0, with weights that are not numbers."""
+    real = train.calls
+
+    @contextlib.contextmanager
+    def poison(epoch):
+        bad_epoch = epoch
+
+        def calls(run, examples, state, progress, *, epoch, **options):
+            if epoch == bad_epoch:
+                state = state.replace(params=jax.tree.map(lambda x: x * np.float32(np.nan), state.params))
+            return real(run, examples, state, progress, epoch=epoch, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "calls", calls)
+            yield
+
+    return poison
 
 
 @pytest.fixture(scope="session")

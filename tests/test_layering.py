@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
-        *("scores",),
+        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "scores"),
+        *("text_table",),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
@@ -25,7 +25,7 @@ FLOORS = [
         *("sweep.table",),
     },
     {
-        *("config", "lock", "processes", "python_file", "sharding"),
+        *("config", "lock", "processes", "python_file", "score_table", "sharding"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
         *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
         *("export.formats",),

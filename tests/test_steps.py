@@ -100,7 +100,8 @@ def start(setup, seed=0):
 def no_progress(setup):
     """Empty sums, in the types that the sums have: what `Progress.empty` is without float64."""
     state = start(setup)
-    batch = gather(noise(), np.zeros(2, np.int32))
+    split = noise()
+    batch = gather(Examples(split.images, split.labels), np.zeros(2, np.int32))
     step = functools.partial(train_step, model=setup.model, tx=setup.tx)
     _, sums = jax.eval_shape(step, state, *batch)
     empty = Progress.empty()
@@ -336,8 +337,8 @@ def test_the_logits_of_a_split_are_those_of_each_batch(small):
 def test_a_place_without_an_example_is_masked():
     split = noise(4)
     examples = Examples(jnp.asarray(split.images), jnp.asarray(split.labels))
-    images, labels, mask = gather(examples, np.array([2, 4, 0, 4]))
-    assert mask.tolist() == [True, False, True, False]
+    images, labels, mask, shares = gather(examples, np.array([2, 4, 0, 4]))
+    assert mask.tolist() == [True, False, True, False] and shares is None
     assert (np.asarray(images)[[0, 2]] == split.images[[2, 0]]).all()
     assert np.asarray(labels)[[0, 2]].tolist() == split.labels[[2, 0]].tolist()
 

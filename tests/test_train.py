@@ -137,7 +137,6 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tiny_config, tmp_path, monkey
         run(tiny_config, tmp_path / "stopped")
     assert stopped.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.setattr(train, "calls", real_calls)
     run(tiny_config, tmp_path / "stopped")
     assert_same_end(tiny_config, tmp_path / "stopped", tmp_path / "straight")
 
@@ -213,19 +212,13 @@ def test_checkpoint_settings_may_change(tiny_config, tmp_path):
     assert run(tiny_config, tmp_path) == record
 
 
-def test_nan_stops_names_the_step_and_keeps_the_good_checkpoint(tiny_config, tmp_path, monkeypatch):
+def test_nan_stops_names_the_step_and_keeps_the_good_checkpoint(tiny_config, tmp_path, poisoned):
     tiny_config.steps_per_call = 1
-    real_calls = pacing.calls
-
-    def poisoned_calls(model_run, examples, state, progress, *, epoch, **options):
-        if epoch == 1:
-            state = state.replace(params=jax.tree.map(lambda x: x * np.float32(np.nan), state.params))
-        return real_calls(model_run, examples, state, progress, epoch=epoch, **options)
-
-    monkeypatch.setattr(train, "calls", poisoned_calls)
-    with pytest.raises(DivergedError, match="the loss at step 8 is not a finite number.*checkpoint of step 7 is kept"):
+    with (
+        poisoned(epoch=1),
+        pytest.raises(DivergedError, match="the loss at step 8 is not a finite number.*checkpoint of step 7 is kept"),
+    ):
         run(tiny_config, tmp_path)
-    monkeypatch.setattr(train, "calls", real_calls)
     assert run(tiny_config, tmp_path)["finished"]
 
 

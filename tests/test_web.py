@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from untrained_content import untrained_content
 
-from fer_jax import card_facts, models
+from fer_jax import card_facts
 from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import UserError
 from fer_jax.export import web, web_runtime
-from fer_jax.export.content import Content
 from fer_jax.predict.digits import frame_digit
 
 PAGE = Path(web.__file__).parent / "page"
@@ -118,25 +118,10 @@ def runtime(monkeypatch):
     return files
 
 
-def content_of(name, dataset, **texts):
-    import jax
-
-    model = models.create(name=name)
-    image = np.zeros((1, *model.image_shape), np.uint8)
-    variables = jax.tree.map(np.asarray, model.init(jax.random.key(0), image))
-    told = {
-        "labels": [f"<b>{place}" for place in range(model.num_classes)],
-        "config": {"model": {"name": name}},
-        "data": {"name": dataset, "stand_in_for": None},
-        **{key: {} for key in ("checkpoint", "trained_with", "exported_with")},
-    }
-    return Content(model, variables, {key: json.dumps(value) for key, value in told.items()} | texts)
-
-
 def test_a_page_holds_the_network_and_its_words(runtime, tmp_path):
     pytest.importorskip("jax2onnx", reason="needs the extra 'export'")
     pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
-    content = content_of("mnist_10k", "mnist", stand_in="</script><script>alert(1)</script>")
+    content = untrained_content("mnist_10k", "mnist", stand_in="</script><script>alert(1)</script>")
     web.write(tmp_path / "page.html", content)
     text = (tmp_path / "page.html").read_text()
     assert "@" + "FACTS@" not in text and text.count("<script>alert") == 0
@@ -148,13 +133,13 @@ def test_a_page_holds_the_network_and_its_words(runtime, tmp_path):
 
 
 def test_a_page_for_faces_says_what_it_is_not_for():
-    content = content_of("fer2013_mini", "fer2013")
+    content = untrained_content("fer2013_mini", "fer2013")
     facts = web.facts_of(content)
     words = dict(facts["words"])
     assert facts["framing"] == "whole" and words["What the classes are"] == [card_facts.APPARENT.replace("**", "")]
     assert any("Article 5(1)(f)" in sentence for sentence in words["What it is not for"])
-    assert web.facts_of(content_of("mnist_10k", "digits"))["framing"] == "digits"
-    assert web.facts_of(content_of("mnist_10k", "folder"))["framing"] == "whole"
+    assert web.facts_of(untrained_content("mnist_10k", "digits"))["framing"] == "digits"
+    assert web.facts_of(untrained_content("mnist_10k", "folder"))["framing"] == "whole"
 
 
 @pytest.fixture

@@ -2,20 +2,18 @@
 
 import contextlib
 import io
-import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from untrained_content import untrained_content
 
-from fer_jax import models
 from fer_jax.data.download import cache_folder
 from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import UserError
 from fer_jax.export import web, web_runtime
-from fer_jax.export.content import Content
 from fer_jax.predict.digits import frame_digit
 
 RUNTIME = cache_folder() / f"{web_runtime.PACKAGE}-{web_runtime.VERSION}"
@@ -44,19 +42,6 @@ def browser():
         browser.close()
 
 
-def content_of(name, dataset):
-    model = models.create(name=name)
-    image = np.zeros((1, *model.image_shape), np.uint8)
-    told = {
-        "labels": [f"class {place}" for place in range(model.num_classes)],
-        "config": {"model": {"name": name}},
-        "data": {"name": dataset, "stand_in_for": None},
-        **{key: {} for key in ("checkpoint", "trained_with", "exported_with")},
-    }
-    variables = jax.tree.map(np.asarray, model.init(jax.random.key(0), image))
-    return Content(model, variables, {key: json.dumps(value) for key, value in told.items()})
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A page for digits and one for faces, of networks that were not trained, and the networks."""
@@ -65,7 +50,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     found = {}
     for name, dataset in (("mnist_10k", "mnist"), ("fer2013_mini", "fer2013")):
-        content = content_of(name, dataset)
+        content = untrained_content(name, dataset)
         try:
             web.write(folder / f"{name}.html", content, str(RUNTIME))
         except UserError as error:

@@ -10,6 +10,7 @@ split; the least validation loss is chosen. The test split is not read.
 from functools import partial
 
 from configs import mnist_15k, mnist_best_15k
+from experiments.mnist_best_15k_tuning.experiment import tuned
 from fer_jax import models
 from fer_jax.models.compact import CompactNet, Row
 from fer_jax.sweep import Experiment, Variant
@@ -25,13 +26,9 @@ TURNED = {"augment.rotate": 10.0, "augment.scale": 0.1}
 
 
 def finalist(config):
-    config.protocol = "tune"
+    config = tuned(config)
     config.epochs = 20
     config.batch_size = 64
-    config.augment.shift = 2 / 28
-    config.optim.name = "adam"
-    config.optim.learning_rate = 0.01
-    config.optim.schedule = "one_cycle"
     return config
 
 

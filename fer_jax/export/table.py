@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fer_jax.export.int8 import TestScores
+from fer_jax.text_table import aligned
 from fer_jax.writers import times
 
 HEADER = ("format", "bytes", "difference", "one image", "runtime")
@@ -33,16 +34,7 @@ def format_rows(rows: Sequence[Row]) -> str:
         (row.name, f"{row.size:,}", f"{row.difference:.1e}", f"{1000 * row.seconds:.2f} ms", row.runtime)
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(HEADER, *cells, strict=True)]
-
-    def line(texts: Sequence[str]) -> str:
-        first, *middle, last = (
-            text.rjust(width) if 0 < place < 4 else text.ljust(width)
-            for place, (text, width) in enumerate(zip(texts, widths, strict=True))
-        )
-        return "  ".join([first, *middle, last]).rstrip()
-
-    return "\n".join([line(HEADER), "=" * len(line(HEADER)), *map(line, cells)])
+    return aligned([HEADER, *cells], left=(0, 4), rule=True)
 
 
 def format_test(test: TestScores, test_reads: int) -> str:
