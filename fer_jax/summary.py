@@ -17,10 +17,10 @@ from fer_jax.models.trace import LayerCall, Model, trace
 from fer_jax.text_table import aligned
 
 # The kinds of layer that are known here. In these an output element depends on one element of the input (at inference).
-_ELEMENTWISE = {"BatchNorm", "Dropout", "Flatten"}
+_ELEMENTWISE = {"BatchNorm", "Dropout", "DropPath", "Flatten"}
 _HAS_KERNEL = {"Conv", "DepthwiseConv", "Dense"}
 _HALVES = {"MaxPool", "SpaceToDepth"}
-_FREE = {"Dropout", "Flatten", "GlobalAveragePool", *_HALVES}
+_FREE = {"Dropout", "DropPath", "Flatten", "GlobalAveragePool", *_HALVES}
 
 
 @dataclass(frozen=True)

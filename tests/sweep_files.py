@@ -67,21 +67,24 @@ class FakeTraining:
                 raise DivergedError(f"the loss of seed {seed} is not a finite number")
         found = [accuracy(seed, values) for seed, values in each]
         print("a line that belongs in the log")
+        short, split = ("val", "validation") if config.protocol == "tune" else ("test", "test")
         lines = []
         for epoch in range(1, config.epochs + 1):
-            both = {"train_loss": 1 / epoch, "test_accuracy": members.pack(found)}
+            both = {"train_loss": 1 / epoch, f"{short}_accuracy": members.pack(found)}
             lines.append(json.dumps({"epoch": epoch, "step": epoch, "seconds": 1.0, **both}) + "\n")
             epoch_ended(epoch)
         (Path(workdir) / "metrics.jsonl").write_text("".join(lines))
-        states = [{"epoch": config.epochs, "step": 2, "test_accuracy": one} for one in found]
+        states = [
+            {"epoch": config.epochs, "step": 2, f"{short}_loss": 1 - one, f"{short}_accuracy": one} for one in found
+        ]
         scores = [
-            {"test": {view: {"official": full(one, place)} for place, view in enumerate(self.views)}} for one in found
+            {split: {view: {"official": full(one, place)} for place, view in enumerate(self.views)}} for one in found
         ]
         self.after()
         return {
             **({"members": [{"seed": one.seed, **one.values} for one in members.each]} if members.many else {}),
             "data": {"fingerprint": load(name="digits", image_shape=(28, 28, 1)).fingerprint},
-            **{"protocol": "seed", "selected_by": "test", "select_by": "accuracy", "test_reads": 3},
+            **{"protocol": config.protocol, "selected_by": split, "select_by": "accuracy", "test_reads": 3},
             **{"params": {"total": 5890}, "seconds_compiling": 1.0, "seconds_training": 8.0, "command": ["python"]},
             **{"machine": {"devices": 1, "processor": "P"}, "versions": {}, "git": {}, "rate_reduced_after": None},
             **{"last": members.pack(states), "best": members.pack(states)},

@@ -59,6 +59,7 @@ FLOORS = [
     {
         *("audit_text",),
         *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
+        *("models.residual",),
         *("report.looks",),
     },
     {
@@ -99,7 +100,7 @@ FLOORS = [
         *("export.write",),
         *("predict.calibration",),
         *("report.__main__",),
-        *("sweep.estimate", "sweep.plots", "sweep.tables"),
+        *("sweep.estimate", "sweep.halving", "sweep.plots", "sweep.tables"),
     },
     {
         *("diagnose", "train"),

@@ -149,11 +149,17 @@ def test_pixels_are_prepared_alike():
 
 
 # One with everything that MNIST's have, one with every layer of the faces', and our own.
-@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini", "mnist_best_1k"])
-def test_a_network_is_one_function_in_both_layouts(name):
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *(("mnist_nobias", {}), ("fer2013_cnn", {}), ("fer2013_mini", {}), ("mnist_best_1k", {})),
+        ("fer2013_best", {"channels": 3, "drop_path": 0.5, "squeeze": 2, "image_side": 16}),
+    ],
+)
+def test_a_network_is_one_function_in_both_layouts(name, fields):
     """In float64: the logits in training, with dropout, and the gradients of all parameters."""
     rng = np.random.default_rng(0)
-    plain = models.create(name=name, dtype="float64", layout=NHWC)
+    plain = models.create(name=name, dtype="float64", layout=NHWC, **fields)
     images = rng.integers(0, 256, (4, *plain.image_shape)).astype(np.uint8)
     mask = np.array([True, True, False, True])
     weights = rng.normal(size=(4, plain.num_classes))

@@ -29,8 +29,9 @@ COUNTS = {
     "fer2013_vgg": (13_415_879, 5_376),
     "fer2013_cnn": (5_902_151, 3_712),
     "facial_expressions": (1_081_096, 0),
+    "fer2013_best": (4_453_790, 5_984),
 }
-CLASSES = {"fer2013_vgg": 7, "fer2013_cnn": 7, "facial_expressions": 8}
+CLASSES = {"fer2013_vgg": 7, "fer2013_cnn": 7, "facial_expressions": 8, "fer2013_best": 7}
 """Ten elsewhere."""
 
 

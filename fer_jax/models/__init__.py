@@ -6,7 +6,7 @@ from typing import Any
 
 from fer_jax.config import check_keywords
 from fer_jax.errors import ConfigError, did_you_mean
-from fer_jax.models import compact, fer, mini, mnist
+from fer_jax.models import compact, fer, mini, mnist, residual
 from fer_jax.models.network import Network
 
 __all__ = ["MODELS", "Network", "check_name", "create"]
@@ -21,6 +21,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "fer2013_cnn": fer.Fer2013Cnn,
     "facial_expressions": fer.FacialExpressions,
     "fer2013_mini": mini.Fer2013Mini,
+    "fer2013_best": residual.ResidualNet,
 }
 
 

@@ -45,6 +45,12 @@ def _channelwise(values: Array, layout: str) -> Array:
     return values.reshape([-1 if name == "C" else 1 for name in layout])
 
 
+def _imagewise(values: Array, layout: str) -> Array:
+    """Values of each image, [B, 1] or [B, C], of the rank of an activation."""
+    values = values if layout.index("N") < layout.index("C") else values.T
+    return jnp.expand_dims(values, axes(layout, "HW"))
+
+
 def _part(x: Array, layout: str, **ranges: slice) -> Array:
     """The part of an activation in the given ranges of its axes: `H` and `W`."""
     return x[tuple(ranges.get(name, slice(None)) for name in layout)]
@@ -162,6 +168,40 @@ class Dropout(nn.Module):
         threshold = (jnp.float32(2**24) * jnp.asarray(self.rate, jnp.float32)).astype(jnp.uint32)
         keep = (bits >> 8) >= threshold
         return jnp.where(keep, x / (1 - jnp.asarray(self.rate, x.dtype)), jnp.zeros((), x.dtype))
+
+
+class DropPath(nn.Module):
+    """Sets all values of an image to zero with probability `rate` and scales the others', in training only.
+
+    In front of a skip connection this is stochastic depth (Huang et al., 2016).
+    """
+
+    rate: ArrayLike
+    layout: str = NHWC
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        if not train or is_zero(self.rate):
+            return x
+        kept = Dropout(self.rate)(jnp.ones((x.shape[self.layout.index("N")], 1), x.dtype), train)
+        return x * _imagewise(kept, self.layout)
+
+
+class SqueezeExcite(nn.Module):
+    """Multiplies each channel of an image by a gate in (0, 1) that the means of all of them decide (Hu et al., 2018).
+
+    Attributes:
+      reduction: the hidden layer has a unit for so many channels, at least one.
+    """
+
+    reduction: int = 8
+    layout: str = NHWC
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[self.layout.index("C")]
+        hidden = nn.relu(Dense(max(1, channels // self.reduction))(GlobalAveragePool(self.layout)(x)))
+        return x * _imagewise(nn.sigmoid(Dense(channels)(hidden)), self.layout)
 
 
 class MaxPool(nn.Module):

@@ -11,8 +11,9 @@ from fer_jax.sweep.results import Row
 
 _OF_THE_RUN = (
     *("protocol", "selected_by", "select_by", "params", "test_reads", "seconds_compiling", "seconds_training"),
-    *("machine", "versions", "git", "command"),
+    *("machine", "versions", "git"),
 )
+_FOLDERS = ("--workdir=", "--data_dir=")
 _NOT_IN_THE_CURVE = ("epoch", "step", "seconds", "images_per_second")
 
 
@@ -33,7 +34,7 @@ def make_rows(grid: Grid, job: Job, record: dict[str, Any], lines: list[dict[str
       - `scores`: all scores of the two states, where there is more than one view or subset, or macro-F1 selected.
       - `members`: how many were trained in the run; `seconds_compiling`, `seconds_training` and `test_reads` are of
         all of them together.
-      - `machine`, `versions`, `git`, `command`: where it comes from.
+      - `machine`, `versions`, `git`, `command`: where it comes from; the command without the folders of the machine.
     """
     config = job.config
     members = make_members(config.seed, config.num_seeds, config.vary or {})
@@ -55,6 +56,7 @@ def make_rows(grid: Grid, job: Job, record: dict[str, Any], lines: list[dict[str
             "last": own["last"],
             "best": own["best"],
             **{key: record[key] for key in _OF_THE_RUN},
+            "command": [word for word in record["command"] if not word.startswith(_FOLDERS)],
             "curve": {name: [line[name] for line in curve] for name in curve[0] if name not in _NOT_IN_THE_CURVE},
         }
         splits = own["scores"]["best"]

@@ -16,6 +16,8 @@ from fer_jax.writers import format_seconds, say
 def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0, dry_run: bool = False) -> None:
     """Runs the cells of an experiment that are not yet done, and writes its tables and plots.
 
+    Goes on where the experiment states more cells once these are done, as `halving` does.
+
     Args:
       file: the experiment.
       workdir: holds the runs; '' is runs/sweep/<name of the experiment's folder>.
@@ -62,6 +64,9 @@ def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0,
             f"{len(failed)} of {len(grid.cells())} cells failed ({'; '.join(map(str, list(failed)[:5]))}"
             f"{'; ...' if len(failed) > 5 else ''}): the reasons stand above, and the other cells are in the tables"
         )
+    if pending and load_grid(file).cells() != grid.cells():
+        say("\nThese results ask for the next cells.\n")
+        sweep(file, workdir=workdir, data_dir=data_dir, at_once=at_once)
 
 
 def open_experiment(file: str) -> tuple[Grid, Results, Kept]:
