@@ -76,7 +76,7 @@ FLOORS = [
         *("export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
     },
     {
-        *("evaluate", "member_programs"),
+        *("evaluate", "member_programs", "releases"),
         *("export.web",),
     },
     {"build"},
@@ -102,7 +102,7 @@ FLOORS = [
         *("sweep.estimate", "sweep.plots", "sweep.tables"),
     },
     {
-        *("diagnose", "train"),
+        *("diagnose", "release", "train"),
         *("export.__main__",),
         *("predict.predictor",),
         *("sweep.write",),
@@ -127,7 +127,8 @@ FLOORS = [
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
     "absl.flags": (
-        *("main", "audit", "export.__main__", "predict.__main__", "report.__main__", "reproduce", "sweep.__main__"),
+        *("main", "audit", "export.__main__", "predict.__main__", "release", "report.__main__", "reproduce"),
+        *("sweep.__main__",),
         *("command", "flag_errors"),
     ),
     "absl.app": ("command",),
