@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
+from fer_jax.report.curves import SPLIT_WORDS
+
 DPI = 150
 GALLERY_COLUMNS = 4
 MOST_ANNOTATED_CLASSES = 20
@@ -167,7 +169,7 @@ def curves_figure(
         series = (("train", theme.first, "--"), (watched, theme.second, "-"))
         for split, colour, stroke in series:
             values = [scale * line[f"{split}_{name}"] for line in epochs]
-            axes.plot(numbers, values, stroke, color=colour, marker=marker, markersize=4, label=_SPLIT_WORDS[split])
+            axes.plot(numbers, values, stroke, color=colour, marker=marker, markersize=4, label=SPLIT_WORDS[split])
         axes.set_ylabel(label)
         if marked:
             axes.axvline(marked["epoch"], color=theme.ink, linewidth=0.8, linestyle=":")
@@ -185,12 +187,6 @@ def curves_figure(
         axes.grid(color=theme.ink, alpha=0.15, linewidth=0.7)
     loss.set_title(title)
     return figure
-
-
-_SPLIT_WORDS = {
-    **{"train": "training (mean over the epoch)", "seen": "training, a part at the epoch's end"},
-    **{"val": "validation", "test": "test"},
-}
 
 
 def _legend(axes: Axes, theme: Theme) -> None:

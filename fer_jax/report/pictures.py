@@ -8,8 +8,8 @@ import numpy as np
 
 from fer_jax.report import figures, look_figures
 from fer_jax.report.findings import Mistake, Reliability
+from fer_jax.report.html import Picture
 from fer_jax.report.looks import Looks
-from fer_jax.report.page import Picture
 
 LONGEST_LINE = 34
 """Letters that stand under an image of the gallery; of a longer file name the end is shown."""
