@@ -70,7 +70,7 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
     state = evaluated_part(restored.arrays["state"]).replace(rng=None)
     own = core.members.unpack_tree(state)[place]
     return Trained(
-        name=workdir,
+        name=str(folder),
         folder=folder,
         card=folder / card.FILE,
         calibrations=(),

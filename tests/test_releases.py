@@ -18,6 +18,7 @@ from predict_runs import KNOWN, copy_run, network_of
 
 from fer_jax import models, predict, provenance, release, releases
 from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.export.safetensors import pack
 from fer_jax.open_trained import open_released, open_trained
 from fer_jax.predict import __main__ as predict_command
 from fer_jax.predict.calibration import FILE as CALIBRATION
@@ -134,6 +135,16 @@ def test_what_is_no_release_is_refused_though_its_digest_is_right(folder):
     (folder / releases.SUMS).write_text(f"{releases.digest(b'text')}  one.safetensors\n")
     with pytest.raises(CheckpointError, match="is no released network of this version"):
         releases.read("one")
+
+
+def test_a_network_without_statistics_is_read_whole(folder):
+    found = releases.read("one")
+    told = {key: getattr(found, key) for key in ("config", "record", "step", "calibrations")}
+    content = pack({"params": found.variables["params"], "batch_stats": {}}, {releases.FACTS: json.dumps(told)})
+    (folder / "one.safetensors").write_bytes(content)
+    (folder / releases.SUMS).write_text(f"{releases.digest(content)}  one.safetensors\n")
+    read = releases.read("one")
+    assert read.variables["batch_stats"] == {} and read.variables["params"].keys() == found.variables["params"].keys()
 
 
 @pytest.mark.parametrize(

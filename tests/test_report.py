@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -63,7 +64,7 @@ def reported(tmp_path_factory):
 def workdir(reported, tiny, tmp_path, monkeypatch):
     """A copy of that run without its report, for a test to change."""
     monkeypatch.delenv("FER_JAX_DATA", raising=False)
-    shutil.copytree(reported[0], tmp_path / "run", ignore=shutil.ignore_patterns("*.png", "*.html"))
+    shutil.copytree(reported[0], tmp_path / "run", ignore=shutil.ignore_patterns("*.png", "*.svg", "*.html"))
     return tmp_path / "run"
 
 
@@ -117,6 +118,7 @@ def test_a_report_is_a_page_and_pictures_of_the_selected_state(reported):
     assert all(re.search(rf" {digit} \d+ [\d-]", found.text) for digit in range(10))
     for name in ("confusion", "confusion_counts", "curves", "calibration", "looks", "kernels", "maps", "mistakes"):
         assert min(size_of((workdir / f"{name}.png").read_bytes())) > 300
+        assert ElementTree.parse(workdir / f"{name}.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert not list(workdir.glob("*.partial"))
 
 
@@ -161,10 +163,11 @@ def test_a_warning_on_a_picture_is_drawn_above_it():
 def test_the_newest_report_leaves_nothing_of_an_older_one_and_a_look_at_training_images_is_no_test_read(workdir):
     before = (workdir / "run.json").read_bytes()
     (workdir / "metrics.jsonl").unlink()
-    (workdir / "curves.png").write_bytes(b"old")
+    for name in ("curves.png", "curves.svg"):
+        (workdir / name).write_bytes(b"old")
     report(str(workdir), split="train", checkpoint="last")
     text = (workdir / "report.html").read_text()
-    assert not (workdir / "curves.png").exists() and "No epoch has ended yet." in text
+    assert not list(workdir.glob("curves.*")) and "No epoch has ended yet." in text
     assert "train split" in text
     assert (workdir / "run.json").read_bytes() == before
 
@@ -294,7 +297,7 @@ def content_of(names=NAMES, **changes):
     random = np.random.RandomState(0)
     labels = random.randint(0, len(names), 60)
     found = scores.score(random.normal(size=(60, len(names))), labels, names)
-    picture = Picture(PNG, PNG, "a picture")
+    picture = Picture(PNG, PNG, "a picture", b"<svg/>")
     content = Content(
         title="run, test split",
         stand_in=[],

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 
 class Picture(NamedTuple):
-    """A figure as two PNG files, for light and for dark pages, and what it shows in words."""
+    """A figure as two PNG files, for light and for dark pages, what it shows in words, and the light one as SVG."""
 
     light: bytes
     dark: bytes
     alt: str
+    svg: bytes
 
 
 def document(title: str, *body: str) -> str:

@@ -89,14 +89,15 @@ def report(
         provenance=provenance_terms(record),
         config=opened.config,
     )
-    files = {name: picture.light for name, picture in drawn.items()}
+    files = {name: {"png": picture.light, "svg": picture.svg} for name, picture in drawn.items()}
     if mistakes:
         files["mistakes"] = gallery(**shown, mistakes=mistakes)
     for name in PICTURES:
-        # What an earlier report left must not stand beside this one's page.
-        (folder / f"{name}.png").unlink(missing_ok=True)
-        if name in files:
-            write_whole(folder / f"{name}.png", files[name])
+        for kind in ("png", "svg"):
+            # What an earlier report left must not stand beside this one's page.
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+            if name in files:
+                write_whole(folder / f"{name}.{kind}", files[name][kind])
     write_whole(folder / FILE, page(content))
     accuracy = found.scores["plain"][OFFICIAL]["accuracy"]
     say(f"step {step}: {split}_accuracy: {accuracy!r}; the report is {folder / FILE}")
