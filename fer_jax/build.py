@@ -67,9 +67,10 @@ class Options:
       ema_decay: of a moving average of parameters and BatchNorm statistics, by the step, that is evaluated instead of
         the trained ones; 0 is none. In the first steps it is (1 + t) / (10 + t) after t steps, if that is less.
       max_params: the most parameters the network may have (moving statistics included); 0 is no limit.
-      init_from: begin with what another has learnt: the folder of a run (its best state), or a file of Keras; '' draws
-        the weights from the seed. The network must be the same but for the number of its classes, with which the last
-        layer begins anew.
+      init_from: begin with what another has learnt: the name of a network that comes with the package (a folder of
+        that name is written './name'), the folder of a run (its best state), or a file of Keras; '' draws the weights
+        from the seed. The network must be the same but for the number of its classes, with which the last layer begins
+        anew.
     """
 
     seed: int = 0

@@ -1,13 +1,23 @@
-"""The model card of a run on faces: what the network is for, what is wrong with its data, and what it scored."""
+"""The model card of a run: what the network is for, what is wrong with its data, and what it scored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_jax.build import Run
-from fer_jax.card_facts import APPARENT, FACTS, INTENDED, LAW, NO_GROUPS, OUT_OF_SCOPE
+from fer_jax.card_facts import (
+    APPARENT,
+    DIGITS,
+    DIGITS_OUT_OF_SCOPE,
+    FACTS,
+    INTENDED,
+    LAW,
+    NO_GROUPS,
+    OUT_OF_SCOPE,
+    Facts,
+)
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.files import write_whole
 from fer_jax.run_words import ONE_RUN, SUBSETS, VIEWS, percent, provenance_terms, selection
@@ -30,33 +40,45 @@ def write_card(folder: Path, run: Run, config: Mapping[str, Any], record: Mappin
         write_whole(folder / FILE, card(folder.resolve().name, run, config, record))
 
 
-def card(name: str, run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    """The card's text, in Markdown; the arguments are those of `write_card`, with the run's name."""
-    facts = FACTS[run.dataset.name]
+def card(
+    name: str,
+    run: Run,
+    config: Mapping[str, Any],
+    record: Mapping[str, Any],
+    opening: Sequence[str] = (),
+    which: str = "best",
+) -> str:
+    """The card's text, in Markdown.
+
+    Args:
+      name: of the run.
+      run: as in `write_card`, and so are `config`
+      config: and
+      record: `record`.
+      opening: paragraphs that stand first.
+      which: the state whose classes are told, 'best' or 'last'.
+    """
+    faces = run.dataset.name in FACTS
+    facts = FACTS.get(run.dataset.name) or DIGITS.get(run.dataset.name) or Facts((), (), ())
     stand_in = stand_in_sentences(run.dataset)
     notice = ["> **" + "**\n>\n> **".join(stand_in) + "**"] if stand_in else []
     sections = [
         f"# Model card: {name}",
         *notice,
-        _what(run, config),
-        "## What the classes are",
-        APPARENT,
-        "## What it is for",
-        _list(INTENDED),
+        *opening,
+        _what(run, config, faces),
+        *(["## What the classes are", APPARENT, "## What it is for", _list(INTENDED)] if faces else []),
         "## What it is not for",
-        _list(OUT_OF_SCOPE),
-        LAW,
+        *([_list(OUT_OF_SCOPE), LAW] if faces else [_list(DIGITS_OUT_OF_SCOPE)]),
         "## Data",
         _list([f"Read from: {run.dataset.source}.", *facts.origin, *_choices(run, config)]),
         _counts(run),
-        "### What is wrong with them",
-        _list(facts.faults),
+        *(["### What is wrong with them", _list(facts.faults)] if facts.faults else []),
         "## Training",
-        _recipe(run, config),
+        _recipe(run, config, record),
         "## Numbers",
-        *_numbers(run, record),
-        "## Known biases",
-        _list([NO_GROUPS, *facts.biases]),
+        *_numbers(run, record, which, faces),
+        *(["## Known biases", _list([*[NO_GROUPS] * faces, *facts.biases])] if facts.biases else []),
         "## Where this comes from",
         _list([f"{term}: {text}" for term, text in provenance_terms(record)]),
         *notice,
@@ -64,13 +86,13 @@ def card(name: str, run: Run, config: Mapping[str, Any], record: Mapping[str, An
     return "\n\n".join(sections) + "\n"
 
 
-def _what(run: Run, config: Mapping[str, Any]) -> str:
+def _what(run: Run, config: Mapping[str, Any], faces: bool) -> str:
     height, width, channels = run.model.image_shape
     colour = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
     return (
         f"`{config['model']['name']}`, a convolutional network of {run.summary.total:,} parameters "
         f"({run.summary.trainable:,} trainable), written in JAX and Flax. It takes a picture of {width}x{height} "
-        f"pixels ({colour}, 8 bit) that shows one face, and gives a probability for each of "
+        f"pixels ({colour}, 8 bit) that shows one {'face' if faces else 'digit'}, and gives a probability for each of "
         f"{len(run.dataset.class_names)} classes: {', '.join(run.dataset.class_names)}."
     )
 
@@ -101,13 +123,16 @@ def _counts(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _recipe(run: Run, config: Mapping[str, Any]) -> str:
+def _recipe(run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """The whole config, a line a section."""
     top = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
+    begun = "from random weights: no other pictures and no pretrained network were used"
+    if record.get("init_from"):
+        begun = f"from what `{record['init_from']['source']}` had learnt"
     lines = [
-        f"{run.options.epochs} epochs of {run.steps_per_epoch:,} steps, from random weights: no other pictures and no "
-        "pretrained network were used. The whole config, as `config.json` has it:"
+        f"{run.options.epochs} epochs of {run.steps_per_epoch:,} steps, {begun}. The whole config, as `config.json` "
+        "has it:"
     ]
     for name, section in {"top level": top, **sections}.items():
         values = ", ".join(f"{key} = {value!r}" for key, value in section.items())
@@ -115,7 +140,7 @@ def _recipe(run: Run, config: Mapping[str, Any]) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:])
 
 
-def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
+def _numbers(run: Run, record: Mapping[str, Any], which: str, faces: bool) -> list[str]:
     """The test scores of the selected and the last state, or that there are none."""
     if run.members.many:
         return _numbers_of_members(record)
@@ -131,24 +156,28 @@ def _numbers(run: Run, record: Mapping[str, Any]) -> list[str]:
         paragraphs.append("**No test scores were taken in this run.**")
     if split not in scores.get("best", {}):
         return paragraphs
-    paragraphs.append(selection(record, split, record["best"]["step"]))
-    best = scores["best"][split]
-    plain = best["plain"]
+    paragraphs.append(selection(record, split, record[which]["step"]))
+    views = scores[which][split]
+    plain, state = views["plain"], {"best": "selected", "last": "last"}[which]
     official = plain[OFFICIAL]
     most = max(run.dataset.class_names, key=lambda name: official["per_class"][name]["examples"])
     share = official["per_class"][most]["examples"] / official["examples"]
     ways = [f"{name}: {meaning}." for name, meaning in (SUBSETS[key] for key in plain)]
-    views = [f"{name}: {meaning}." for name, meaning in (VIEWS[key] for key in best)]
+    shown = [f"{name}: {meaning}." for name, meaning in (VIEWS[key] for key in views)]
     error = percent(official["calibration_error"])
     return [
         *paragraphs,
         f"{ONE_RUN} Always answering '{most}' would score {percent(share)}.",
         f"```\n{format_scores(split, name_states(record, split))}\n```",
-        _list([*ways, *views]),
-        f"```\n{format_classes(split, 'selected state, plain', plain)}\n```",
-        f"Calibration: on average the probability of the selected state's answer is {error} away from the share "
-        "of such answers that are right (expected calibration error, 15 bins). A probability "
-        "from this network says how sure the network is of its label, and nothing about how strong a feeling is.",
+        _list([*ways, *shown]),
+        f"```\n{format_classes(split, f'{state} state, plain', plain)}\n```",
+        f"Calibration: on average the probability of the {state} state's answer is {error} away from the share "
+        "of such answers that are right (expected calibration error, 15 bins)."
+        + faces
+        * (
+            " A probability from this network says how sure the network is of its label, and nothing about how strong "
+            "a feeling is."
+        ),
     ]
 
 

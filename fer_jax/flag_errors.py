@@ -42,6 +42,10 @@ def parse(values: flags.FlagValues, argv: Sequence[str], takes_words: bool = Fal
         words = values(plain)[1:]
         _check_words(words, takes_words)
         _check_order(of_config)
+        for flag in (values[name] for name in values):
+            # One that may come several times would have each of its values twice.
+            if isinstance(flag, flags.MultiFlag):
+                flag.unparse()
         words = values(argv)[1:]
         _check_words(words, takes_words)
     except flags.IllegalFlagValueError as error:

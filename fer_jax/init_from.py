@@ -1,4 +1,4 @@
-"""The weights that a run begins with: drawn from its seed, or what another run or Keras has learnt."""
+"""The weights that a run begins with: drawn from its seed, or what a run, a release or Keras has learnt."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +8,14 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fer_jax import releases
 from fer_jax.build import Run
 from fer_jax.checkpoint import digest
 from fer_jax.errors import ConfigError, UserError, warn
 from fer_jax.models import keras_weights
 from fer_jax.models.network import Network
 from fer_jax.models.trace import trace
-from fer_jax.open_trained import open_trained
+from fer_jax.open_trained import open_released, open_trained
 from fer_jax.resume import template
 from fer_jax.sharding import by_member, place
 from fer_jax.steps import AveragedState, TrainState, evaluation_variables
@@ -48,7 +49,7 @@ def beginning(run: Run) -> Beginning:
         return Beginning(arrays, None)
     state: TrainState = arrays["state"]
     own = run.members.unpack_tree({"params": state.params, "batch_stats": state.batch_stats})[0]
-    found = _of_keras(Path(source), run.model) if source.endswith(KERAS) else _of_run(source)
+    found = _of_keras(Path(source), run.model) if source.endswith(KERAS) else _of_network(source)
     # The head of another number of classes begins as each member's seed has it, so only what is learnt is laid over it.
     learnt, anew = learnt_leaves(run.model, own, found, source)
     over = place(run.members.stack(learnt), by_member(run.mesh))
@@ -106,13 +107,16 @@ def _layer(path: tuple[str, ...]) -> str:
     return "/".join(path[1:-1])
 
 
-def _of_run(source: str) -> Variables:
-    if not Path(source).is_dir():
+def _of_network(source: str) -> Variables:
+    """What a released network or a run's best state has learnt; a release's name means the same in every folder."""
+    released = releases.names()
+    if source not in released and not Path(source).is_dir():
         raise ConfigError(
-            f"config.init_from = '{source}' is neither the folder of a run nor a file of Keras ({', '.join(KERAS)})"
+            f"config.init_from = '{source}' is neither the folder of a run nor a network that comes with fer_jax "
+            f"({', '.join(released)}) nor a file of Keras ({', '.join(KERAS)})"
         )
     try:
-        trained = open_trained(source)
+        trained = open_released(source) if source in released else open_trained(source)
     except ConfigError as error:
         raise ConfigError(f"config.init_from = '{source}': {error}") from error
     if trained.record.get("stand_in"):

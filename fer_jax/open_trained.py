@@ -1,12 +1,12 @@
-"""Opening a trained network without its data: what predicting and handing on a network take."""
+"""Opening a trained network without its data, a run's or a released one: what predicting and fine-tuning take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fer_jax import data, provenance
+from fer_jax import card, data, provenance, releases
 from fer_jax.build import Core, build_core, resolve
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.subsets import OFFICIAL
@@ -19,7 +19,10 @@ class Trained(NamedTuple):
     """A trained network, without its data.
 
     Attributes:
-      folder: the run's folder.
+      name: what it is called by: the run's folder as it was given, or the name of the release.
+      folder: the run's folder; None for a release.
+      card: the file of its model card, which a run on digits does not have.
+      calibrations: of a release, as the entries of calibration.json; a run keeps them in its folder.
       config: as it stands in config.json.
       record: as it stands in run.json; of a run with several members what it tells of the one chosen.
       core: all that the config names but the data.
@@ -29,7 +32,10 @@ class Trained(NamedTuple):
       state: what evaluation needs of that member's state, arrays on the host; without a key.
     """
 
-    folder: Path
+    name: str
+    folder: Path | None
+    card: Path
+    calibrations: Sequence[Mapping[str, Any]]
     config: dict[str, Any]
     record: dict[str, Any]
     core: Core
@@ -64,7 +70,43 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
     state = evaluated_part(restored.arrays["state"]).replace(rng=None)
     own = core.members.unpack_tree(state)[place]
     return Trained(
-        folder, stated, core.members.record_of(record, place), core, dataset, place, int(np.asarray(own.step)), own
+        name=str(folder),
+        folder=folder,
+        card=folder / card.FILE,
+        calibrations=(),
+        config=stated,
+        record=core.members.record_of(record, place),
+        core=core,
+        dataset=dataset,
+        member=place,
+        step=int(np.asarray(own.step)),
+        state=own,
+    )
+
+
+def open_released(name: str) -> Trained:
+    """Opens a network that comes with the package.
+
+    Raises:
+      ConfigError: there is none of this name.
+      CheckpointError: its file is missing or another than was released.
+    """
+    found = releases.read(name)
+    known = found.record["data"]
+    state: dict[str, Any] = {"step": np.int32(found.step), **found.variables, "opt_state": (), "rng": None}
+    core = build_core(resolve(found.config), known["train_examples"], known["class_names"])
+    return Trained(
+        name=name,
+        folder=None,
+        card=found.card,
+        calibrations=found.calibrations,
+        config=found.config,
+        record=found.record,
+        core=core,
+        dataset=DataSet(known["name"], {}, tuple(known["class_names"]), known["source"], known["stand_in_for"]),
+        member=0,
+        step=found.step,
+        state=TrainState(**state),
     )
 
 

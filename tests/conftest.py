@@ -7,6 +7,7 @@ promotion is an error; compiled programs are kept between runs.
 import contextlib
 import gc
 import os
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -125,6 +126,19 @@ def small_runs(tmp_path_factory) -> Path:
     import predict_runs
 
     return predict_runs.train_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; the test is skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the extra 'test'")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium, to open the page in")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Killed(BaseException):

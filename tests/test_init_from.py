@@ -8,11 +8,12 @@ import keras_networks
 import numpy as np
 import pytest
 
-from fer_jax import models, train
+from fer_jax import models, releases, train
 from fer_jax.build import build, default_config, resolve
 from fer_jax.errors import ConfigError, UserError
 from fer_jax.init_from import beginning, learnt_leaves
 from fer_jax.open_trained import open_trained
+from fer_jax.release import release
 from fer_jax.steps import AveragedState, evaluation_variables
 
 pytestmark = pytest.mark.filterwarnings("default")  # Keras's own code warns.
@@ -61,6 +62,21 @@ def test_it_trains_goes_on_without_the_source_and_says_where_it_began(tiny_confi
     assert again["epoch"] == 2 and again["init_from"] == record["init_from"]
 
 
+def test_a_release_is_meant_by_its_name_and_a_folder_of_that_name_by_its_path(
+    tiny_config, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(releases, "FOLDER", tmp_path / "released")
+    release(trained, "known", checkpoint="last")
+    tiny_config.seed, tiny_config.epochs = 5, 1
+    train.train(tiny_config, workdir="known")
+    for source, expected in (("known", open_trained(trained, checkpoint="last")), ("./known", open_trained("known"))):
+        tiny_config.init_from = source
+        arrays, told = beginning(build(resolve(tiny_config)))
+        same(arrays["state"].params, expected.state.params)
+        assert told["source"] == source
+
+
 def face_net(classes):
     return models.create(name="fer2013_mini", num_classes=classes)
 
@@ -91,7 +107,7 @@ def test_another_network_is_refused_by_its_layer(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("nowhere", "is neither the folder of a run nor a file of Keras"),
+        ("nowhere", "is neither the folder of a run nor a network that comes with fer_jax .* nor a file of Keras"),
         ("nowhere.keras", "there is no such file"),
         (".", "config.init_from = '.': "),
     ],

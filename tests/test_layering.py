@@ -21,7 +21,7 @@ FLOORS = [
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
-        *("report.figures",),
+        *("report.chart", "report.html"),
         *("sweep.table",),
     },
     {
@@ -31,6 +31,7 @@ FLOORS = [
         *("export.formats",),
         *("models.keras_files",),
         *("predict.opencv",),
+        *("report.curves", "report.paired"),
         *("sweep.experiment",),
     },
     {
@@ -41,6 +42,7 @@ FLOORS = [
         *("export.runtime",),
         *("models.lowering",),
         *("predict.digits", "predict.faces", "predict.frames"),
+        *("report.figures",),
     },
     {
         *("command", "losses", "optim", "over_seeds", "provenance", "run_words"),
@@ -54,7 +56,7 @@ FLOORS = [
         *("data", "inside"),
         *("data.faults",),
         *("models.keras_weights", "models.layers"),
-        *("report.page",),
+        *("report.compare_page", "report.page"),
     },
     {
         *("audit_text",),
@@ -77,7 +79,7 @@ FLOORS = [
         *("export.onnx", "export.safetensors", "export.stablehlo", "export.verify"),
     },
     {
-        *("evaluate", "member_programs"),
+        *("evaluate", "member_programs", "releases"),
         *("export.web",),
     },
     {"build"},
@@ -92,25 +94,27 @@ FLOORS = [
     {
         *("evaluate_run", "open_trained"),
         *("export.metadata",),
-        *("report.write",),
+        *("report.measure",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
         *("init_from",),
         *("export.write",),
         *("predict.calibration",),
-        *("report.__main__",),
+        *("report.write",),
         *("sweep.estimate", "sweep.halving", "sweep.plots", "sweep.tables"),
     },
     {
-        *("diagnose", "train"),
+        *("diagnose", "release", "train"),
         *("export.__main__",),
         *("predict.predictor",),
+        *("report.compare",),
         *("sweep.write",),
     },
     {
         *("main", "predict"),
         *("predict.draw", "predict.output"),
+        *("report.__main__",),
         *("sweep.run",),
     },
     {
@@ -128,7 +132,8 @@ FLOORS = [
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.
 FENCES = {
     "absl.flags": (
-        *("main", "audit", "export.__main__", "predict.__main__", "report.__main__", "reproduce", "sweep.__main__"),
+        *("main", "audit", "export.__main__", "predict.__main__", "release", "report.__main__", "reproduce"),
+        *("sweep.__main__",),
         *("command", "flag_errors"),
     ),
     "absl.app": ("command",),

@@ -228,10 +228,6 @@ def test_a_wrong_word_is_told_before_anything_is_opened(command, words, sentence
     assert_refused(command("--workdir=x", *words), sentence, code=code)
 
 
-def test_a_run_is_asked_for(command):
-    assert_refused(command("a.png"), "--workdir=RUN is missing")
-
-
 def test_a_folder_that_holds_files_is_not_drawn_into_unasked(opened, pictures):
     assert_refused(opened(str(pictures), f"--draw={pictures}"), f"--draw={pictures} holds files", "--overwrite")
     target = pictures / "0.png"

@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -24,8 +25,10 @@ from fer_jax.errors import CheckpointError, ConfigError, UserError
 from fer_jax.models import mnist
 from fer_jax.report import __main__ as command_line
 from fer_jax.report import figures
+from fer_jax.report.curves import Curve
 from fer_jax.report.findings import most_confident_mistakes, reliability
-from fer_jax.report.page import Content, Picture, page
+from fer_jax.report.html import Picture
+from fer_jax.report.page import Content, page
 from fer_jax.report.write import report
 from fer_jax.writers import read_metrics
 
@@ -61,7 +64,7 @@ def reported(tmp_path_factory):
 def workdir(reported, tiny, tmp_path, monkeypatch):
     """A copy of that run without its report, for a test to change."""
     monkeypatch.delenv("FER_JAX_DATA", raising=False)
-    shutil.copytree(reported[0], tmp_path / "run", ignore=shutil.ignore_patterns("*.png", "*.html"))
+    shutil.copytree(reported[0], tmp_path / "run", ignore=shutil.ignore_patterns("*.png", "*.svg", "*.html"))
     return tmp_path / "run"
 
 
@@ -86,7 +89,7 @@ class Page(HTMLParser):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.texts.append(data)
 
     @property
@@ -115,6 +118,7 @@ def test_a_report_is_a_page_and_pictures_of_the_selected_state(reported):
     assert all(re.search(rf" {digit} \d+ [\d-]", found.text) for digit in range(10))
     for name in ("confusion", "confusion_counts", "curves", "calibration", "looks", "kernels", "maps", "mistakes"):
         assert min(size_of((workdir / f"{name}.png").read_bytes())) > 300
+        assert ElementTree.parse(workdir / f"{name}.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert not list(workdir.glob("*.partial"))
 
 
@@ -126,11 +130,12 @@ def test_the_page_needs_no_other_file_and_can_be_read_by_everyone(reported):
     assert base64.b64decode(links[0].partition(",")[2]).startswith(PNG)
     rest = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", rest)
-    assert not found.all("script") and not found.all("link")
+    assert found.all("script") == [{}] and not found.all("link")
     assert found.all("html")[0]["lang"] == "en" and found.all("title")
     assert {"viewport", "color-scheme"} <= {meta.get("name") for meta in found.all("meta")}
-    assert "prefers-color-scheme:dark" in text and len(found.all("source")) == 7
-    assert all(image["alt"] for image in found.all("img"))
+    assert "prefers-color-scheme:dark" in text and len(found.all("source")) == 6
+    assert all(image["alt"] for image in found.all("img")) and all(one["aria-label"] for one in found.all("svg"))
+    assert len(found.all("svg")) == 3
     assert len(found.all("caption")) == len(found.all("table")) == 3
     assert {cell["scope"] for cell in found.all("th")} == {"row", "col"}
     ids = {element["id"] for _, element in found.elements if "id" in element}
@@ -144,7 +149,8 @@ def test_a_stand_in_is_said_on_the_page_on_every_picture_and_in_the_terminal(rep
     assert found.text.count("STAND-IN DATA: MNIST COULD NOT BE HAD. THIS RUN IS ON DIGITS INSTEAD.") == 2
     assert len([element for element in found.all("div") if element.get("role") == "alert"]) == 2
     pictures = [image["alt"] for image in found.all("img") if "taken for" not in image["alt"]]
-    assert len(pictures) == 7 and all(alt.startswith("STAND-IN DATA: DIGITS, NOT MNIST") for alt in pictures)
+    pictures += [chart["aria-label"] for chart in found.all("svg")]
+    assert len(pictures) == 9 and all(alt.startswith("STAND-IN DATA: DIGITS, NOT MNIST") for alt in pictures)
     assert printed.count("STAND-IN DATA: MNIST COULD NOT BE HAD") == 2
 
 
@@ -157,10 +163,11 @@ def test_a_warning_on_a_picture_is_drawn_above_it():
 def test_the_newest_report_leaves_nothing_of_an_older_one_and_a_look_at_training_images_is_no_test_read(workdir):
     before = (workdir / "run.json").read_bytes()
     (workdir / "metrics.jsonl").unlink()
-    (workdir / "curves.png").write_bytes(b"old")
+    for name in ("curves.png", "curves.svg"):
+        (workdir / name).write_bytes(b"old")
     report(str(workdir), split="train", checkpoint="last")
     text = (workdir / "report.html").read_text()
-    assert not (workdir / "curves.png").exists() and "No epoch has ended yet." in text
+    assert not list(workdir.glob("curves.*")) and "No epoch has ended yet." in text
     assert "train split" in text
     assert (workdir / "run.json").read_bytes() == before
 
@@ -290,7 +297,7 @@ def content_of(names=NAMES, **changes):
     random = np.random.RandomState(0)
     labels = random.randint(0, len(names), 60)
     found = scores.score(random.normal(size=(60, len(names))), labels, names)
-    picture = Picture(PNG, PNG, "a picture")
+    picture = Picture(PNG, PNG, "a picture", b"<svg/>")
     content = Content(
         title="run, test split",
         stand_in=[],
@@ -299,7 +306,9 @@ def content_of(names=NAMES, **changes):
         selection="chosen",
         split="test",
         scores={"plain": {"official": found}},
-        pictures=dict.fromkeys(("curves", "confusion", "confusion_counts", "calibration"), picture),
+        pictures=dict.fromkeys(("confusion", "confusion_counts", "calibration"), picture),
+        curve=Curve("run", [], "test"),
+        chosen=None,
         mistakes=[],
         provenance=[("commit", "abc")],
         config={"seed": 0},
@@ -340,7 +349,7 @@ def test_class_names_and_paths_cannot_write_into_the_page():
     evil = '<script>alert("x")</script>'
     content, _ = content_of(names=(evil, "b&b", "c'"), title=evil, summary=[(evil, evil)], stand_in=[evil])
     found = Page(page(content))
-    assert not found.all("script") and found.text.count(evil) > 5 and "b&b" in found.text
+    assert found.all("script") == [{}] and found.text.count(evil) > 5 and "b&b" in found.text
 
 
 def test_an_undefined_share_is_a_dash():

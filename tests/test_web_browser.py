@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import shutil
 
 import jax
 import numpy as np
@@ -29,17 +28,6 @@ DRAWN = """() => {
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the extra 'test'")
 expect = sync_api.expect
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium, to open the page in")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ holds no program: `load` makes the network from the config in the header.
 
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,37 @@ from fer_jax.errors import CheckpointError
 from fer_jax.export.content import Content, Loaded
 from fer_jax.export.function import logits_of, probabilities_of
 
-# Imported in the functions, because the other formats do without it.
+# Imported in the functions, because most runs do without it.
+
+
+def pack(variables: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
+    """The content of a file with these variables, as they are, and this metadata."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in flatten_dict(dict(variables), sep="/").items()}
+    return save(tensors, metadata=metadata)
+
+
+def unpack(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The variables and the metadata of a file that holds what `pack` gave.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return unflatten_dict(tensors, sep="/"), dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def write(path: Path, content: Content) -> None:
     """Writes the variables, float32 as they were trained, and the metadata."""
-    from safetensors.numpy import save
-
-    tensors = {
-        name: np.ascontiguousarray(value) for name, value in flatten_dict(dict(content.variables), sep="/").items()
-    }
-    path.write_bytes(save(tensors, metadata=content.metadata))
+    path.write_bytes(pack(content.variables, content.metadata))
 
 
 def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, str]]:
@@ -38,16 +59,12 @@ def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, st
       CheckpointError: it is missing, or no such file.
       ConfigError: the network that it names is not known here.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        variables, metadata = unpack(Path(path))
         fields = json.loads(metadata["config"])["model"]
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"'{path}' is no export of a run: {error}") from error
-    return models.create(**fields), unflatten_dict(tensors, sep="/"), metadata
+    return models.create(**fields), variables, metadata
 
 
 def open_file(path: Path) -> Loaded:

@@ -2,12 +2,14 @@
 
 from fer_jax import predict
 
-predictor = predict.load("runs/mnist_15k")
+predictor = predict.load("runs/mnist_15k")  # or a network that comes with the package: load(model="mnist_15k")
 for one in predictor(["three.png", "seven.jpg"]):
     print(one.image, one.label, one.probability)
 """
 
 from typing import TYPE_CHECKING
+
+from fer_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_jax.predict.predictor import Predictor
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def load(
-    workdir: str,
+    workdir: str = "",
     *,
+    model: str = "",
     checkpoint: str = "best",
     member: int | None = None,
     tta: str = "",
@@ -28,30 +31,34 @@ def load(
     batch_size: int = 64,
     data_dir: str = "",
 ) -> "Predictor":
-    """Opens the network of a run for predictions.
+    """Opens the network of a run, or one that comes with the package, for predictions.
 
     Args:
       workdir: the run's folder.
+      model: in its place the name of a network in `fer_jax.releases.names()`, which needs no data.
       checkpoint: 'best', 'last' or the number of a step.
       member: of a run with several, counted from 0; None is the first.
       tta: test-time augmentation, 'flip' or 'ten_crop'; '' is none.
       detect: what is looked for in a picture: 'faces', 'digits', 'none' (the whole picture is shown to the network), or
         'auto': what the network was trained on.
       detector: a YuNet model that looks for the faces; '' is OpenCV's own cascade.
-      calibrate: whether probabilities are calibrated by the run's validation split; see `calibration`.
+      calibrate: whether probabilities are calibrated by the run's validation split; see `calibration`. A release
+        brings what its run's split gave.
       abstain: below this probability, from 0 to 1, the label is withheld.
       batch_size: pictures that the network is shown at once; it changes speed and memory only.
       data_dir: as in training; read for the calibration only.
 
     Raises:
-      ConfigError: no run in `workdir`, or an option that it does not have.
-      CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
+      ConfigError: no run in `workdir`, no such model, or an option that it does not have.
+      CheckpointError: no such checkpoint, or it fails the checks that were saved with it; or the release is damaged.
       UserError: OpenCV is needed and not installed, or a file of the run or the detector's is damaged.
     """
+    check_network(workdir, model, checkpoint, member)
     from fer_jax.predict import predictor
 
     return predictor.load(
         workdir,
+        model=model,
         checkpoint=checkpoint,
         member=member,
         tta=tta,
@@ -62,3 +69,18 @@ def load(
         batch_size=batch_size,
         data_dir=data_dir,
     )
+
+
+def check_network(workdir: str, model: str, checkpoint: str, member: int | None) -> None:
+    """Checks that one network is named, as the arguments of `load` do.
+
+    Raises:
+      ConfigError: none is, or two are, or a state of a network that has only one.
+    """
+    if bool(workdir) == bool(model):
+        raise ConfigError(
+            f"--workdir=RUN and --model=NAME are {'both given' if model else 'missing'}: name either the folder of a "
+            "trained run (--workdir=runs/mnist_15k) or a network that comes with fer_jax (--model=mnist_15k)"
+        )
+    if model and (checkpoint != "best" or member is not None):
+        raise ConfigError(f"--model={model} has one state: leave out --checkpoint and --member")

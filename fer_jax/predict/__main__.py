@@ -1,5 +1,6 @@
 """Predicts with a trained network: pictures in, labels and probabilities out.
 
+python -m fer_jax.predict --model=mnist_15k three.png scans/
 python -m fer_jax.predict --workdir=runs/mnist_15k three.png scans/
 python -m fer_jax.predict --workdir=runs/fer2013_mini party.jpg --draw=drawn --abstain=0.6
 python -m fer_jax.predict --workdir=runs/fer2013_mini clip.mp4 --every=5 --out=clip.csv
@@ -13,13 +14,16 @@ run cannot be used; 2 if a flag or a name is wrong.
 from absl import flags
 
 from fer_jax import command
-from fer_jax.errors import ConfigError
+from fer_jax.predict import check_network
 
 # JAX and what stands on it are imported in the function, so that a misspelt flag is told at once.
 
 FLAGS = flags.FlagValues()
 FLAGS.set_gnu_getopt(True)
 _WORKDIR = flags.DEFINE_string("workdir", "", "The folder of the trained run.", flag_values=FLAGS)
+_MODEL = flags.DEFINE_string(
+    "model", "", "In place of --workdir: the name of a network that comes with fer_jax.", flag_values=FLAGS
+)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, last or the number of a step.", flag_values=FLAGS)
 _MEMBER = flags.DEFINE_integer(
     "member", None, "Of a run with several members: which, counted from 0; default: 0.", flag_values=FLAGS
@@ -72,8 +76,7 @@ def main(words: list[str]) -> None:
     Raises:
       UserError: what the user can mend.
     """
-    if not _WORKDIR.value:
-        raise ConfigError("--workdir=RUN is missing: the folder of a trained run, for example --workdir=runs/mnist_15k")
+    check_network(_WORKDIR.value, _MODEL.value, _CHECKPOINT.value, _MEMBER.value)
     command.prepare_jax()
     from fer_jax.predict.job import predict
 
@@ -86,6 +89,7 @@ def main(words: list[str]) -> None:
         overwrite=_OVERWRITE.value,
         draw=_DRAW.value,
         workdir=_WORKDIR.value,
+        model=_MODEL.value,
         checkpoint=_CHECKPOINT.value,
         member=_MEMBER.value,
         tta=_TTA.value,

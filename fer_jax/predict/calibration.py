@@ -1,11 +1,11 @@
 """Calibration by a temperature: one number that divides a network's logits, so that its probabilities come true.
 
 It is fitted on the run's validation split, never on its test split, when a state predicts for the first time, and kept
-in `calibration.json` in the run's folder. (Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural
-Networks", section 4.2.) No label changes by it.
+in `calibration.json` in the run's folder; a released network brings its own. (Guo, Pleiss, Sun and Weinberger 2017, "On
+Calibration of Modern Neural Networks", section 4.2.) No label changes by it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from fer_jax.build import resolve
 from fer_jax.checkpoint import digest
 from fer_jax.errors import UserError, warn
 from fer_jax.open_trained import Trained
+from fer_jax.steps import TrainState
 
 FILE = "calibration.json"
 LEAST, MOST = 0.05, 20.0
@@ -52,18 +53,15 @@ def calibrate(trained: Trained, view: str, logits: Logits, data_dir: str = "") -
     """
     protocol = trained.config["protocol"]
     if protocol not in data.WITH_VALIDATION:
-        return Calibration(None, f"uncalibrated: a run of protocol '{protocol}' has no validation split to fit on")
-    path = trained.folder / FILE
-    kept = _read(path)
-    key = {
-        "step": trained.step,
-        "member": trained.member,
-        "view": view,
-        "state_sha256": digest([trained.state.params, trained.state.batch_stats]),
-    }
+        return Calibration(None, about(protocol, ()))
+    path = trained.folder / FILE if trained.folder else None
+    kept = _read(path) if path else trained.calibrations
+    key = key_of(trained.state, trained.step, trained.member, view)
     for entry in kept:
         if all(entry[name] == value for name, value in key.items()):
-            return _told(entry)
+            return Calibration(entry["temperature"], about(protocol, [entry]))
+    if path is None:
+        return Calibration(None, f"uncalibrated: the release has no temperature for the view '{view}'")
     try:
         images, labels = _validation(trained, data_dir)
     except UserError as error:
@@ -73,7 +71,17 @@ def calibrate(trained: Trained, view: str, logits: Logits, data_dir: str = "") -
         provenance.write_json(path, {"calibrations": [*kept, entry]})
     except UserError as error:
         warn(f"{error}, so the temperature is fitted again each time")
-    return _told(entry)
+    return Calibration(entry["temperature"], about(protocol, [entry]))
+
+
+def key_of(state: TrainState, step: int, member: int, view: str) -> dict[str, Any]:
+    """What a temperature is of, as its entry says it."""
+    return {
+        "step": step,
+        "member": member,
+        "view": view,
+        "state_sha256": digest([state.params, state.batch_stats]),
+    }
 
 
 def fit(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -124,11 +132,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return kept
 
 
-def _told(entry: Mapping[str, Any]) -> Calibration:
+def about(protocol: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """What is said of the probabilities of a run of this protocol; `entries` are of calibration.json, or none."""
+    if not entries:
+        return f"uncalibrated: a run of protocol '{protocol}' has no validation split to fit on"
+    entry = entries[0]
     nll, error = entry["nll"], entry["calibration_error"]
-    return Calibration(
-        entry["temperature"],
+    return (
         f"calibrated: temperature {entry['temperature']:.3f}, fitted on {entry['examples']:,} validation images (NLL "
         f"{nll['before']:.4f} -> {nll['after']:.4f}, calibration error {100 * error['before']:.2f} % -> "
-        f"{100 * error['after']:.2f} %)",
+        f"{100 * error['after']:.2f} %)"
     )

@@ -38,7 +38,7 @@ def predict(
       kind: 'table', 'jsonl' or 'csv'; None goes by the name of the file.
       overwrite: whether `out` and the pictures in `draw` may replace what is there.
       draw: a folder for the pictures with what was found drawn in; '' draws none.
-      options: of `fer_jax.predict.load`, with `workdir`.
+      options: of `fer_jax.predict.load`, with `workdir` and `model`.
 
     Raises:
       ConfigError: an option or a name that cannot be used; nothing was written.
@@ -94,9 +94,9 @@ def _introduce(network: predictor.Predictor) -> None:
         if trained.dataset.name in ("mnist", "digits"):
             warn("a mirrored digit is another picture: --tta makes these predictions worse")
     if (trained.dataset.stand_in_for or trained.dataset.name) in FACE_SCALES:
-        note("the classes are apparent expressions, and not what anybody feels; what this is not for: model_card.md")
+        note(f"the classes are apparent expressions, and not what anybody feels; what this is not for: {trained.card}")
     network_name = trained.config["model"]["name"]
-    note(f"{trained.folder}: {network_name}, step {trained.step:,}, {network.view}, {network.about}")
+    note(f"{trained.name}: {network_name}, step {trained.step:,}, {network.view}, {network.about}")
     note(network.calibration.about)
 
 

@@ -54,7 +54,7 @@ def rows(answer: Answer, predictor: Predictor) -> Iterator[dict[str, Any]]:
             "inverted": one.inverted,
             "centred": one.centred,
             "error": answer.problem,
-            "run": printable(str(predictor.trained.folder)),
+            "run": printable(predictor.trained.name),
             "step": predictor.trained.step,
             "member": predictor.trained.member,
             "view": predictor.view,

@@ -14,7 +14,7 @@ from fer_jax.data.fit_image import Source, read_picture
 from fer_jax.data.views import VIEWS
 from fer_jax.errors import DataError
 from fer_jax.models.lowering import FEW
-from fer_jax.open_trained import Trained, open_trained
+from fer_jax.open_trained import Trained, open_released, open_trained
 from fer_jax.predict.calibration import Calibration, calibrate
 from fer_jax.predict.faces import Box
 from fer_jax.predict.framing import DETECT, Crop, Framer, make_framer
@@ -224,6 +224,7 @@ class Predictor:
 def load(
     workdir: str,
     *,
+    model: str,
     checkpoint: str,
     member: int | None,
     tta: str,
@@ -241,7 +242,11 @@ def load(
     check_at_least("--abstain", abstain, 0)
     check_at_most("--abstain", abstain, 1)
     check_at_least("--batch_size", batch_size, 1)
-    trained = open_trained(workdir, checkpoint=checkpoint, member=member, data_dir=data_dir)
+    trained = (
+        open_released(model)
+        if model
+        else open_trained(workdir, checkpoint=checkpoint, member=member, data_dir=data_dir)
+    )
     framer = make_framer(trained.dataset, trained.core.model.image_shape, detect, detector)
     predictor = Predictor(trained, framer, tta or "plain", batch_size, abstain)
     if calibrate:

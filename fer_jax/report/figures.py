@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
+from fer_jax.report.curves import SPLIT_WORDS
+
 DPI = 150
 GALLERY_COLUMNS = 4
 MOST_ANNOTATED_CLASSES = 20
@@ -34,12 +36,20 @@ DARK = Theme(background="#16191d", ink="#e6e8eb", first="#6fb1f5", second="#f0a3
 
 
 def png(draw: Callable[[Theme], Figure], theme: Theme, warning: str = "") -> bytes:
-    """Draws a figure in a theme and gives its PNG file.
+    """The PNG file of a figure in a theme; the arguments are those of `files`."""
+    return files(draw, theme, warning, ("png",))["png"]
+
+
+def files(
+    draw: Callable[[Theme], Figure], theme: Theme, warning: str = "", kinds: Sequence[str] = ("png", "svg")
+) -> dict[str, bytes]:
+    """Draws a figure in a theme and gives its files, by the ends of their names.
 
     Args:
       draw: one of the functions below, its other arguments bound.
       theme: LIGHT or DARK.
       warning: a line that stands above everything else, because a picture travels without its page.
+      kinds: of files, 'png' and 'svg'.
     """
     settings: dict[Any, Any] = {
         "figure.facecolor": theme.background,
@@ -53,12 +63,14 @@ def png(draw: Callable[[Theme], Figure], theme: Theme, warning: str = "") -> byt
         # A class may be called 'a$b'.
         "text.parse_math": False,
         "image.interpolation": "nearest",
+        # The same figure makes the same file.
+        "svg.hashsalt": "fer_jax",
         **dict.fromkeys(
             ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"),
             theme.ink,
         ),
     }
-    file = io.BytesIO()
+    found = {}
     # A class named in a script that the font lacks is drawn as boxes; its name still stands in the page.
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -70,8 +82,12 @@ def png(draw: Callable[[Theme], Figure], theme: Theme, warning: str = "") -> byt
                 0.5, 1 + 0.12 / height, warning, color=theme.alarm, weight="bold", ha="center", va="bottom", wrap=False,
                 fontsize=min(12.0, 125 * width / len(warning)),
             )  # fmt: skip
-        figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight")
-    return file.getvalue()
+        for kind in kinds:
+            file = io.BytesIO()
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(file, format=kind, dpi=DPI, bbox_inches="tight", metadata=metadata)
+            found[kind] = file.getvalue()
+    return found
 
 
 def thumbnail(image: np.ndarray) -> bytes:
@@ -167,7 +183,7 @@ def curves_figure(
         series = (("train", theme.first, "--"), (watched, theme.second, "-"))
         for split, colour, stroke in series:
             values = [scale * line[f"{split}_{name}"] for line in epochs]
-            axes.plot(numbers, values, stroke, color=colour, marker=marker, markersize=4, label=_SPLIT_WORDS[split])
+            axes.plot(numbers, values, stroke, color=colour, marker=marker, markersize=4, label=SPLIT_WORDS[split])
         axes.set_ylabel(label)
         if marked:
             axes.axvline(marked["epoch"], color=theme.ink, linewidth=0.8, linestyle=":")
@@ -185,12 +201,6 @@ def curves_figure(
         axes.grid(color=theme.ink, alpha=0.15, linewidth=0.7)
     loss.set_title(title)
     return figure
-
-
-_SPLIT_WORDS = {
-    **{"train": "training (mean over the epoch)", "seen": "training, a part at the epoch's end"},
-    **{"val": "validation", "test": "test"},
-}
 
 
 def _legend(axes: Axes, theme: Theme) -> None:

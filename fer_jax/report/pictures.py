@@ -8,8 +8,8 @@ import numpy as np
 
 from fer_jax.report import figures, look_figures
 from fer_jax.report.findings import Mistake, Reliability
+from fer_jax.report.html import Picture
 from fer_jax.report.looks import Looks
-from fer_jax.report.page import Picture
 
 LONGEST_LINE = 34
 """Letters that stand under an image of the gallery; of a longer file name the end is shown."""
@@ -48,8 +48,8 @@ def pictures(
 
     def picture(alt: str, draw: Callable[..., Any], **arguments: Any) -> Picture:
         bound = partial(draw, **arguments)
-        light, dark = (figures.png(bound, theme, warning) for theme in (figures.LIGHT, figures.DARK))
-        return Picture(light, dark, f"{warning}. {alt}" if warning else alt)
+        light, dark = figures.files(bound, figures.LIGHT, warning), figures.png(bound, figures.DARK, warning)
+        return Picture(light["png"], dark, f"{warning}. {alt}" if warning else alt, light["svg"])
 
     matrix: dict[str, Any] = {
         "confusion": np.array(official["confusion"]),
@@ -113,15 +113,15 @@ def pictures(
     return found
 
 
-def gallery(*, name: str, split: str, step: int, warning: str, mistakes: Sequence[Mistake]) -> bytes:
-    """The PNG file of the most confident mistakes, at least one; the page shows them one by one in place of it."""
+def gallery(*, name: str, split: str, step: int, warning: str, mistakes: Sequence[Mistake]) -> dict[str, bytes]:
+    """The files of the most confident mistakes, at least one; the page shows them one by one in place of it."""
     draw = partial(
         figures.mistakes_figure,
         images=np.stack([one.image for one in mistakes]),
         captions=[_caption(one) for one in mistakes],
         title=f"{_title(name, split, step)}: most confident mistakes",
     )
-    return figures.png(draw, figures.LIGHT, warning)
+    return figures.files(draw, figures.LIGHT, warning)
 
 
 def _title(name: str, split: str, step: int) -> str:

@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from fer_jax import provenance
 from fer_jax.build import Run
-from fer_jax.data.subsets import OFFICIAL, subsets
+from fer_jax.data.subsets import OFFICIAL
 from fer_jax.data.views import views_up_to
 from fer_jax.errors import UserError
-from fer_jax.evaluate import in_short, prepare, score_subsets, split_logits
 from fer_jax.files import write_whole
 from fer_jax.open_run import Opened, member_place, open_run
-from fer_jax.record import count_test_read, prefix
+from fer_jax.record import prefix
+from fer_jax.report.curves import Curve
 from fer_jax.report.findings import most_confident_mistakes, reliability
 from fer_jax.report.looks import look
+from fer_jax.report.measure import measure
 from fer_jax.report.page import Content, page
-from fer_jax.resume import verify_scores
 from fer_jax.run_words import provenance_terms, selection
 from fer_jax.steps import evaluation_variables
 from fer_jax.writers import read_metrics, say, say_stand_in, stand_in_sentences
@@ -54,20 +53,12 @@ def report(
     run, folder, split, examples = opened.run, opened.folder, opened.split, opened.examples
     place = member_place(run.members, member)
     dataset, step = run.dataset, opened.steps[place]
-    prepared = prepare(examples, run.mesh, subsets(dataset, split, examples))
-    state, views = opened.restored.arrays["state"], views_up_to(run.options.tta)
-    logits_of_each = {view: run.members.unpack(split_logits(run.programs, state, prepared, view)) for view in views}
-    if split == "test":
-        # One member's scores are told, but those of all are checked.
-        count_test_read(opened.record, split, len(run.members))
-        provenance.write_json(folder / provenance.FILE, opened.record)
-    plain = [score_subsets(of_member, prepared, dataset.class_names) for of_member in logits_of_each["plain"]]
-    verify_scores(opened.restored, list(map(in_short, plain)), split, len(examples))
-    logits = {view: each[place] for view, each in logits_of_each.items()}
-    found = {view: score_subsets(of_view, prepared, dataset.class_names) for view, of_view in logits.items()}
-    record = run.members.record_of(opened.record, place)
+    found = measure(opened, place, views_up_to(run.options.tta))
+    record, logits, state = found.record, found.logits["plain"], opened.restored.arrays["state"]
+    epochs = [run.members.line_of(line, place) for line in read_metrics(folder)]
+    chosen = record["best"] if run.splits.selects else None
     variables = run.members.unpack_tree(evaluation_variables(state))[place]
-    mistakes = most_confident_mistakes(logits["plain"], examples, split, dataset.class_names, MOST_MISTAKES)
+    mistakes = most_confident_mistakes(logits, examples, split, dataset.class_names, MOST_MISTAKES)
     shown: dict[str, Any] = {
         "name": folder.resolve().name,
         "split": split,
@@ -76,12 +67,12 @@ def report(
     }
     drawn = pictures(
         **shown,
-        official=found["plain"][OFFICIAL],
-        sure=reliability(logits["plain"], examples.labels),
-        epochs=[run.members.line_of(line, place) for line in read_metrics(folder)],
+        official=found.scores["plain"][OFFICIAL],
+        sure=reliability(logits, examples.labels),
+        epochs=epochs,
         watched=prefix(run),
-        best=record["best"] if run.splits.selects else None,
-        looks=look(run.model, variables, examples, logits["plain"], dataset.class_names),
+        best=chosen,
+        looks=look(run.model, variables, examples, logits, dataset.class_names),
     )
     content = Content(
         title=f"{shown['name']}, {split} split",
@@ -90,22 +81,25 @@ def report(
         summary=_summary(opened, place),
         selection=selection(record, split, step),
         split=split,
-        scores=found,
+        scores=found.scores,
         pictures=drawn,
+        curve=Curve(shown["name"], epochs, prefix(run)),
+        chosen=chosen["epoch"] if chosen else None,
         mistakes=[(one, thumbnail(one.image)) for one in mistakes],
         provenance=provenance_terms(record),
         config=opened.config,
     )
-    files = {name: picture.light for name, picture in drawn.items()}
+    files = {name: {"png": picture.light, "svg": picture.svg} for name, picture in drawn.items()}
     if mistakes:
         files["mistakes"] = gallery(**shown, mistakes=mistakes)
     for name in PICTURES:
-        # What an earlier report left must not stand beside this one's page.
-        (folder / f"{name}.png").unlink(missing_ok=True)
-        if name in files:
-            write_whole(folder / f"{name}.png", files[name])
+        for kind in ("png", "svg"):
+            # What an earlier report left must not stand beside this one's page.
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+            if name in files:
+                write_whole(folder / f"{name}.{kind}", files[name][kind])
     write_whole(folder / FILE, page(content))
-    accuracy = found["plain"][OFFICIAL]["accuracy"]
+    accuracy = found.scores["plain"][OFFICIAL]["accuracy"]
     say(f"step {step}: {split}_accuracy: {accuracy!r}; the report is {folder / FILE}")
     say_stand_in(dataset)
     return folder / FILE
