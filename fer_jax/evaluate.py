@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from scipy.special import logsumexp
 
 from fer_jax import scores
 from fer_jax.data.dataset import Split
@@ -127,6 +128,11 @@ def full_scores_of_each(
     for view in views:
         each = members.unpack(split_logits(programs, state, split, view))
         yield view, [score_subsets(logits, split, class_names) for logits in each]
+
+
+def ensemble_logits(each: Sequence[np.ndarray]) -> np.ndarray:
+    """Of members' logits, each [N, classes], the logarithms of the mean of their probabilities."""
+    return logsumexp([scores.log_probabilities(logits) for logits in each], axis=0) - np.log(len(each))
 
 
 def score_subsets(logits: np.ndarray, split: EvalSplit, class_names: Sequence[str]) -> SubsetScores:

@@ -68,6 +68,9 @@ def format_over_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         cells = [_with_half_width(**entry[which][name]) for name in names for which in states]
         rows.append((name_values(entry["values"]) or "all", str(entry["n"]), *cells))
+        if "ensemble" in entry:
+            as_one = [_percent(entry["ensemble"][which][name]) for name in names for which in states]
+            rows.append(("  as one (mean probabilities)", str(entry["n"]), *as_one))
     return f"In per cent; ±: {entries[0]['interval']}\n" + aligned(rows, left=range(1))
 
 

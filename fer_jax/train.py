@@ -121,7 +121,7 @@ def _go_on(
         _train(session, stated, profile)
         score_states(run, checkpoints, record, lambda: _stop_if_asked_now(session))
     if run.members.many:
-        record["over_seeds"] = over_seeds(run.members, record["last"], record["best"])
+        record["over_seeds"] = over_seeds(run.members, record["last"], record["best"], record["ensembles"])
     record.update(finished=True, ended=provenance.now())
     provenance.write_json(folder / provenance.FILE, record)
     write_card(folder, run, stated, record)

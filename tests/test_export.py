@@ -261,6 +261,7 @@ def _exported(workdir):
         (None, ("--checkpoint=bset",), ("--checkpoint", "did you mean 'best'"), 2),
         (None, ("--checkpoint=7",), ("has no checkpoint of step 7; it has: 4",), 1),
         (None, ("--member=1",), ("--member=1: the run has one member",), 2),
+        (None, ("--ensemble",), ("--ensemble takes all members, with --format=stablehlo or onnx or web",), 2),
         (None, ("--int8",), ("--int8 goes with --format=onnx or --format=all, not with --format=keras",), 2),
         (None, ("--out=none/a.keras",), ("--out=none/a.keras: there is no folder none: create it first",), 2),
         (None, ("--out=a.h5",), ("--out=a.h5: the name of such a file ends with .keras",), 2),
@@ -285,6 +286,14 @@ def test_bad_input_is_told(command, workdir, monkeypatch, change, words, parts, 
     result = command(f"--workdir={workdir}", "--format=keras", *words)
     assert_refused(result, *parts, code=code)
     assert files_in(workdir) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [((), "has one member, and takes no mean"), (("--member=0",), "leave out --member=0")]
+)
+def test_several_as_one_are_several(command, workdir, words, message):
+    result = command(f"--workdir={workdir}", "--format=stablehlo", "--ensemble", *words)
+    assert_refused(result, message)
 
 
 def test_several_formats_need_a_folder(workdir, tmp_path, monkeypatch):

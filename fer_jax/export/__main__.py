@@ -25,6 +25,9 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, last or the numbe
 _MEMBER = flags.DEFINE_integer(
     "member", None, "Of a run with several members: which, counted from 0; default: 0.", flag_values=FLAGS
 )
+_ENSEMBLE = flags.DEFINE_bool(
+    "ensemble", False, "All members of a run as one network, by the mean of their probabilities.", flag_values=FLAGS
+)
 _OUT = flags.DEFINE_string(
     "out", "", "The file, or a folder for it; default: model.* in the folder 'export' of the run.", flag_values=FLAGS
 )
@@ -58,6 +61,7 @@ def main() -> None:
         name=_FORMAT.value,
         checkpoint=_CHECKPOINT.value,
         member=_MEMBER.value,
+        ensemble=_ENSEMBLE.value,
         out=_OUT.value,
         overwrite=_OVERWRITE.value,
         int8=_INT8.value,

@@ -23,24 +23,21 @@ from fer_jax.open_run import Opened
 from fer_jax.writers import stand_in_sentences
 
 
-def metadata(opened: Opened, checkpoint: str, place: int, packages: tuple[str, ...]) -> dict[str, str]:
+def metadata(opened: Opened, checkpoint: str, place: int | None, packages: tuple[str, ...]) -> dict[str, str]:
     """The metadata of an export.
 
     Args:
       opened: the run.
       checkpoint: as it was asked for: 'best', 'last' or a step.
-      place: of the member, counted from 0.
+      place: of the member, counted from 0; None is all of them as one.
       packages: that make the file, for their versions.
 
     Raises:
       OSError: the run has a model card that cannot be read.
     """
-    run, record = opened.run, run_record(opened, place)
+    run, record = opened.run, opened.record
     stand_in = " ".join(stand_in_sentences(run.dataset))
     card_file = opened.folder / card.FILE
-    step = opened.steps[place]
-    told = (record[which] for which in ("best", "last"))
-    scores = next((entry for entry in told if entry and entry["step"] == step), None)
     here = provenance.environment()
     versions = {name: importlib.metadata.version(name) for name in packages}
     values: dict[str, Any] = {
@@ -57,11 +54,8 @@ def metadata(opened: Opened, checkpoint: str, place: int, packages: tuple[str, .
         "checkpoint": {
             "run": Path(opened.folder).resolve().name,
             "asked_for": checkpoint,
-            "step": step,
-            "epoch": step // run.steps_per_epoch,
             "finished_run": record["finished"],
-            **({"member": place, "is": str(run.members.each[place])} if run.members.many else {}),
-            "scores": scores,
+            **(_of_all(opened) if place is None else _of_member(opened, place)),
         },
         "trained_with": {"git": record.get("git"), "versions": record.get("versions")},
         "exported_with": {"git": here["git"], "versions": {**here["versions"], **versions}},
@@ -74,6 +68,17 @@ def metadata(opened: Opened, checkpoint: str, place: int, packages: tuple[str, .
     return texts
 
 
-def run_record(opened: Opened, place: int) -> dict[str, Any]:
-    """The run's record as that of one member."""
-    return opened.run.members.record_of(opened.record, place)
+def _of_member(opened: Opened, place: int) -> dict[str, Any]:
+    run, step = opened.run, opened.steps[place]
+    record = run.members.record_of(opened.record, place)
+    told = (record[which] for which in ("best", "last"))
+    return {
+        "step": step,
+        "epoch": step // run.steps_per_epoch,
+        **({"member": place, "is": str(run.members.each[place])} if run.members.many else {}),
+        "scores": next((entry for entry in told if entry and entry["step"] == step), None),
+    }
+
+
+def _of_all(opened: Opened) -> dict[str, Any]:
+    return {"ensemble_of": list(map(str, opened.run.members.each)), "steps": opened.steps}

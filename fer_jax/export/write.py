@@ -12,15 +12,18 @@ import numpy as np
 from fer_jax import provenance
 from fer_jax.data.dataset import Split
 from fer_jax.errors import ConfigError
-from fer_jax.evaluate import prepare, split_logits
+from fer_jax.evaluate import ensemble_logits, prepare, split_logits
 from fer_jax.export.content import Content
 from fer_jax.export.formats import APART, FORMATS, INT8, check_installed, room
 from fer_jax.export.int8 import CALIBRATION_IMAGES, TestScores, metadata_of, on_test_split
 from fer_jax.export.metadata import metadata
 from fer_jax.export.table import Row, format_rows, format_test
 from fer_jax.export.verify import IMAGES, TOLERANCE, run_file, verify
+from fer_jax.models import Network
+from fer_jax.models.ensemble import Ensemble, ensemble_variables
 from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import count_test_read
+from fer_jax.scores import log_probabilities
 from fer_jax.signals import sigterm_raises
 from fer_jax.steps import evaluation_variables
 from fer_jax.writers import say, say_stand_in
@@ -28,6 +31,8 @@ from fer_jax.writers import say, say_stand_in
 FOLDER = "export"
 """In the run's folder, where no --out says otherwise."""
 ALL = "all"
+AS_ONE = ("stablehlo", "onnx", "web")
+"""The formats that take several members as one network: those that hold a graph and not layers."""
 
 
 class Chosen(NamedTuple):
@@ -35,14 +40,16 @@ class Chosen(NamedTuple):
 
     Attributes:
       opened: the run with its checkpoint.
-      place: of the member.
+      place: of the member; None is all of them as one.
+      model: the network.
       variables: of its state, on the host.
       images: of the training split, uint8 [N, H, W, C].
       expected: the run's probabilities of them, [N, classes].
     """
 
     opened: Opened
-    place: int
+    place: int | None
+    model: Network
     variables: dict[str, Any]
     images: np.ndarray
     expected: np.ndarray
@@ -54,6 +61,7 @@ def export(
     name: str,
     checkpoint: str = "best",
     member: int | None = None,
+    ensemble: bool = False,
     out: str = "",
     overwrite: bool = False,
     int8: bool = False,
@@ -70,6 +78,7 @@ def export(
       name: of the format, or 'all'.
       checkpoint: 'best', 'last' or the number of a step.
       member: of a run with several, counted from 0; None is the first, and says so.
+      ensemble: all members of a run as one network, by the mean of their probabilities; in the formats `AS_ONE`.
       out: the file, or a folder for it; '' is the folder 'export' of the run. With 'all' it is a folder, which is made
         where there is none.
       overwrite: what is there already is replaced.
@@ -90,9 +99,13 @@ def export(
     names = _names(name, int8)
     if runtime and name != "web":
         raise ConfigError(f"--runtime={runtime} goes with --format=web, not with --format={name}")
+    if ensemble and (member is not None or not set(names) <= set(AS_ONE)):
+        what = f"--member={member}" if member is not None else f"--format={name}"
+        raise ConfigError(f"--ensemble takes all members, with --format={' or '.join(AS_ONE)}: leave out {what}")
     check_installed(names)
-    targets = _targets(names, Path(workdir), member, out, overwrite)
-    chosen = _choose(workdir, checkpoint, member, data_dir)
+    stem = "ensemble" if ensemble else "model" if member is None else f"model_member_{member}"
+    targets = _targets(names, Path(workdir), stem, out, overwrite)
+    chosen = _choose(workdir, checkpoint, member, data_dir, ensemble)
     rows, test = [], None
     # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.
     target = next(iter(targets.values())).parent
@@ -118,8 +131,12 @@ def export(
 
 
 def _say(chosen: Chosen, rows: Sequence[Row], test: TestScores | None, targets: dict[str, Path]) -> None:
-    run, step = chosen.opened.run, chosen.opened.steps[chosen.place]
-    who = f"{run.members.each[chosen.place]}, step {step}" if run.members.many else f"step {step}"
+    run = chosen.opened.run
+    if chosen.place is None:
+        who = f"{len(run.members)} members as one"
+    else:
+        step = chosen.opened.steps[chosen.place]
+        who = f"{run.members.each[chosen.place]}, step {step}" if run.members.many else f"step {step}"
     say(f"\n{format_rows(rows)}\n")
     say(
         f"{who}: each float file was run in a fresh process on {len(chosen.images):,} training images and compared "
@@ -141,9 +158,8 @@ def _names(name: str, int8: bool) -> list[str]:
     return [INT8] if int8 else [name]
 
 
-def _targets(names: Sequence[str], workdir: Path, member: int | None, out: str, overwrite: bool) -> dict[str, Path]:
-    """Where each format goes, checked before anything is read."""
-    stem = "model" if member is None else f"model_member_{member}"
+def _targets(names: Sequence[str], workdir: Path, stem: str, out: str, overwrite: bool) -> dict[str, Path]:
+    """Where each format goes, checked before anything is read; `stem` is what a file is called where --out is none."""
     path = Path(out) if out else workdir / FOLDER
     if not out or path.is_dir() or (len(names) > 1 and not path.exists() and path.absolute().parent.is_dir()):
         targets = {one: path / f"{stem}{FORMATS[one].suffix}" for one in names}
@@ -164,9 +180,12 @@ def _targets(names: Sequence[str], workdir: Path, member: int | None, out: str, 
     return targets
 
 
-def _choose(workdir: str, checkpoint: str, member: int | None, data_dir: str) -> Chosen:
+def _choose(workdir: str, checkpoint: str, member: int | None, data_dir: str, ensemble: bool = False) -> Chosen:
     opened = open_run(workdir, split="train", checkpoint=checkpoint, data_dir=data_dir)
-    run, place = opened.run, member_place(opened.run.members, member)
+    run = opened.run
+    if ensemble and len(run.members) < 2:
+        raise ConfigError(f"--ensemble: the run in {opened.folder} has one member, and takes no mean")
+    place = None if ensemble else member_place(run.members, member)
     dtype = opened.config["model"].get("dtype", "float32")
     if dtype != "float32":
         raise ConfigError(
@@ -174,19 +193,21 @@ def _choose(workdir: str, checkpoint: str, member: int | None, data_dir: str) ->
             "runtime rounds other types in its own way"
         )
     state = opened.restored.arrays["state"]
-    variables = run.members.unpack_tree(evaluation_variables(state))[place]
+    each = run.members.unpack_tree(evaluation_variables(state))
     rows = np.unique(np.linspace(0, len(opened.examples) - 1, IMAGES).astype(int))
     few: Split = opened.examples[rows]
     # A GPU or TPU would round the factors of each product to fewer bits.
     with jax.default_matmul_precision("highest"):
-        logits = run.members.unpack(split_logits(run.programs, state, prepare(few, run.mesh)))[place]
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    return Chosen(opened, place, variables, few.images, odds / odds.sum(1, keepdims=True))
+        logits = run.members.unpack(split_logits(run.programs, state, prepare(few, run.mesh)))
+    if place is None:
+        as_one = Ensemble(network=run.model, members=len(each))
+        return Chosen(opened, None, as_one, ensemble_variables(each), few.images, np.exp(ensemble_logits(logits)))
+    return Chosen(opened, place, run.model, each[place], few.images, np.exp(log_probabilities(logits[place])))
 
 
 def _content(chosen: Chosen, name: str, checkpoint: str) -> Content:
     texts = metadata(chosen.opened, checkpoint, chosen.place, FORMATS[name].packages)
-    return Content(chosen.opened.run.model, chosen.variables, texts)
+    return Content(chosen.model, chosen.variables, texts)
 
 
 def _write(name: str, file: Path, chosen: Chosen, checkpoint: str, **options: str) -> Row:
