@@ -195,6 +195,7 @@ class Run(NamedTuple):
       targets: what training teaches, by its name in `losses.TARGETS`.
       shares: of the classes, where that is not the labels: float32 [N, classes].
       steps_per_epoch: optimiser steps in an epoch.
+      teacher: whose answers the shares are made of, for run.json; None where there is none.
     """
 
     options: Options
@@ -209,6 +210,7 @@ class Run(NamedTuple):
     targets: str
     shares: np.ndarray | None
     steps_per_epoch: int
+    teacher: dict[str, Any] | None = None
 
 
 def build_options(config: ml_collections.ConfigDict) -> Options:

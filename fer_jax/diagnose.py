@@ -10,6 +10,7 @@ import numpy as np
 
 from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints
+from fer_jax.distill import check_same_teacher, with_teacher
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import on_device
 from fer_jax.init_from import beginning
@@ -42,8 +43,10 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
     stated, record = read_trained_run(folder)
     if not record.get("diverged"):
         raise ConfigError(f"{folder} tells of no step that went wrong: there is nothing to diagnose")
-    run = build(resolve(stated), data_dir)
+    config = resolve(stated)
+    run = with_teacher(build(config, data_dir), config)
     check_same_run(folder, stated, record, stated, run.dataset)
+    check_same_teacher(folder, record, run)
     if run.members.many:
         member = run.members.each[record["diverged"]["member"]]
         raise ConfigError(

@@ -18,7 +18,7 @@ Array = jax.Array
 Objective = Callable[[Array, Array], Array]
 """(logits [B, classes], targets) -> the loss of each example [B]; targets are int32 [B], or shares [B, classes]."""
 
-TARGETS = ("labels", "fer_plus")
+TARGETS = ("labels", "fer_plus", "teacher")
 
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
@@ -35,6 +35,8 @@ def create(
     class_weights_exponent: float = 1.0,
     logit_adjustment: float = 0.0,
     targets: str = "labels",
+    teacher: str = "",
+    teacher_share: float = 0.5,
     class_counts: Sequence[int],
     class_names: Sequence[str],
 ) -> Objective:
@@ -49,7 +51,10 @@ def create(
       class_weights_exponent: of 'balanced'; 0.5 goes half of the way.
       logit_adjustment: tau; training sees logits + tau * log(n_c / n), evaluation does not, so that each class counts
         alike (Menon et al., 2021).
-      targets: 'labels', or 'fer_plus': the shares of FER+'s votes; see `soft_targets`.
+      targets: 'labels'; 'fer_plus': the shares of FER+'s votes, see `soft_targets`; 'teacher': what another run
+        answers, see `distill`.
+      teacher: the folder of that run.
+      teacher_share: of a target that is the teacher's, above 0 and up to 1; the rest is the label's.
       class_counts: examples of each class in the training split.
       class_names: for messages.
 
@@ -61,6 +66,13 @@ def create(
     check_at_least("config.loss.class_weights_exponent", class_weights_exponent, 0)
     check_at_least("config.loss.logit_adjustment", logit_adjustment, 0)
     check_choice("config.loss.targets", targets, TARGETS)
+    if (targets == "teacher") != bool(teacher):
+        raise ConfigError(
+            "config.loss.targets = 'teacher' and config.loss.teacher = the folder of a run go together: set both or "
+            "neither"
+        )
+    if not 0 < teacher_share <= 1:
+        raise ConfigError(f"config.loss.teacher_share must be above 0 and at most 1, not {teacher_share}")
     weighted = class_weights == "balanced"
     if weighted:
         check_every_class("config.loss.class_weights = 'balanced'", class_counts, class_names)
@@ -107,10 +119,12 @@ def check_every_class(key: str, counts: Sequence[int], class_names: Sequence[str
 def soft_targets(targets: str, train: Split, class_names: Sequence[str]) -> np.ndarray | None:
     """The shares of the classes that each training example is taught, float32 [N, classes]; None for plain labels.
 
+    What a teacher says takes a trained run; see `distill`.
+
     Raises:
       ConfigError: 'fer_plus' for data without such votes.
     """
-    if targets == "labels":
+    if targets != "fer_plus":
         return None
     if "votes" not in train.extras:
         raise ConfigError(

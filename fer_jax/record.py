@@ -59,6 +59,7 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
             "train_examples": len(run.splits.train),
             "class_names": list(dataset.class_names),
             "targets": run.targets,
+            **({"teacher": run.teacher} if run.teacher else {}),
         },
         "params": {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable},
         **({"members": each} if run.members.many else {}),

@@ -16,6 +16,7 @@ from fer_jax import processes, provenance
 from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
+from fer_jax.distill import check_same_teacher, with_teacher
 from fer_jax.errors import DivergedError, Interrupted, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
@@ -85,7 +86,7 @@ def train(
       UserError: anything that the user can mend; see `errors`.
     """
     config = resolve(config)
-    run = build(config, data_dir)
+    run = with_teacher(build(config, data_dir), config)
     suffix = f"-{run.dataset.name}" if run.dataset.stand_in_for else ""
     folder = Path(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
@@ -109,6 +110,7 @@ def _go_on(
     old, record = read_run(folder)
     if record is not None:
         check_same_run(folder, old, record, stated, run.dataset)
+        check_same_teacher(folder, record, run)
     processes.wait("what is in the run's folder has been read")
     if record is not None and record["finished"] and record["epoch"] >= run.options.epochs:
         say(f"{folder} is finished; nothing was trained.")

@@ -45,7 +45,7 @@ FLOORS = [
         *("report.figures",),
     },
     {
-        *("command", "losses", "optim", "over_seeds", "provenance", "run_words"),
+        *("command", "losses", "optim", "provenance", "run_words"),
         *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
         *("export.table", "export.web_runtime"),
         *("models.convolution", "models.network"),
@@ -53,9 +53,9 @@ FLOORS = [
         *("report.findings",),
     },
     {
-        *("data", "inside"),
+        *("data", "inside", "over_seeds"),
         *("data.faults",),
-        *("models.keras_weights", "models.layers"),
+        *("models.ensemble", "models.keras_weights", "models.layers"),
         *("report.compare_page", "report.page"),
     },
     {
@@ -92,7 +92,7 @@ FLOORS = [
         *("sweep.jobs", "sweep.results"),
     },
     {
-        *("evaluate_run", "open_trained"),
+        *("distill", "evaluate_run", "open_trained"),
         *("export.metadata",),
         *("report.measure",),
         *("sweep.numbers", "sweep.progress", "sweep.rows"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from fer_jax import provenance
 from fer_jax.build import build
+from fer_jax.distill import with_teacher
 from fer_jax.evaluate import evaluate, on_device
 from fer_jax.final_scores import prepare_split
 from fer_jax.resume import template
@@ -55,7 +56,7 @@ def estimate(
 
 def _seconds_of_an_epoch(job: Job, data_dir: str) -> float:
     """Trains a few steps and evaluates once; nothing is kept."""
-    run = build(job.config, data_dir)
+    run = with_teacher(build(job.config, data_dir), job.config)
     examples, watched = on_device(run.splits.train, run.mesh, run.shares), prepare_split(run, run.splits.watched_name)
     arrays = template(run)
     state, progress = arrays["state"], arrays["progress"]
