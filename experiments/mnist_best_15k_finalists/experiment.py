@@ -9,9 +9,10 @@ split; the least validation loss is chosen. The test split is not read.
 
 from functools import partial
 
-from configs import mnist_15k, mnist_best_15k
+from configs import mnist_15k
 from experiments.mnist_best_15k_tuning.experiment import tuned
 from fer_jax import models
+from fer_jax.build import default_config
 from fer_jax.models.compact import CompactNet, Row
 from fer_jax.sweep import Experiment, Variant
 
@@ -39,7 +40,7 @@ def get_experiment():
     turned.update_from_flattened_dict(TURNED)
     deep = {"model.name": "deep_15k"}
     return Experiment(
-        base=finalist(mnist_best_15k.get_config()),
+        base=finalist(default_config(model="five_15k", data_name="mnist")),
         variants=[
             Variant("five convolutions"),
             Variant("nine", deep),

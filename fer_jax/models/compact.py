@@ -40,18 +40,26 @@ class Row:
 # The comment behind a row is the side of the image after its convolution.
 TABLES: dict[str, tuple[Row, ...]] = {
     "mnist_best_15k": (
-        Row(16),  # 28
-        Row(16, pool=True),  # 28
-        Row(24),  # 14
-        Row(24, pool=True),  # 14
-        Row(14),  # 7
-    ),
-    "mnist_best_8k": (
+        Row(8),  # 28
         Row(10),  # 28
         Row(12, pool=True),  # 28
+        Row(14),  # 14
         Row(16),  # 14
         Row(16, pool=True),  # 14
         Row(16),  # 7
+        Row(16),  # 7
+        Row(14),  # 7
+    ),
+    "mnist_best_8k": (
+        Row(6),  # 28
+        Row(6),  # 28
+        Row(8, pool=True),  # 28
+        Row(10),  # 14
+        Row(10),  # 14
+        Row(12, pool=True),  # 14
+        Row(12),  # 7
+        Row(12),  # 7
+        Row(12),  # 7
     ),
     "mnist_best_4k": (
         Row(6),  # 28
