@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fer_jax.buckets import local, named
 from fer_jax.build import Run
 from fer_jax.checkpoint import digest
 from fer_jax.errors import ConfigError, UserError, warn
@@ -49,7 +50,7 @@ def beginning(run: Run) -> Beginning:
     state: TrainState = arrays["state"]
     first = run.members.unpack_tree(state)[0]
     own = {"params": first.params, "batch_stats": first.batch_stats}
-    found = _of_keras(Path(source), run.model) if source.endswith(KERAS) else _of_run(source)
+    found = _of_keras(local(source), run.model) if source.endswith(KERAS) else _of_run(source)
     # The head of another number of classes begins as each member's seed has it, so only what is learnt is laid over it.
     learnt, anew = learnt_leaves(run.model, own, found, source)
     over = place(run.members.stack(learnt), by_member(run.mesh))
@@ -108,7 +109,7 @@ def _layer(path: tuple[str, ...]) -> str:
 
 
 def _of_run(source: str) -> Variables:
-    if not Path(source).is_dir():
+    if not named(source).is_dir():
         raise ConfigError(
             f"config.init_from = '{source}' is neither the folder of a run nor a file of Keras ({', '.join(KERAS)})"
         )

@@ -2,8 +2,8 @@
 
 import contextlib
 import json
-import os
 import sys
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,10 @@ from typing import Any
 from tqdm import tqdm
 
 from fer_jax import processes
+from fer_jax.buckets import failures, is_bucket, reason
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
+from fer_jax.files import write_whole
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
 
 METRICS_FILE = "metrics.jsonl"
@@ -58,12 +60,15 @@ class MetricWriter:
         self._path, self._writes = workdir / METRICS_FILE, processes.is_first()
         if not self._writes:
             return
-        kept = [epoch for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
-        partial = self._path.with_name(METRICS_FILE + ".partial")
+        self._lines = [json.dumps(epoch) + "\n" for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
+        write_whole(self._path, "".join(self._lines))
+        self._folder = self._local = workdir / TENSORBOARD_FOLDER
+        if is_bucket(workdir):
+            # TensorBoard's file grows, and an object in a bucket cannot.
+            self._temporary = tempfile.TemporaryDirectory()
+            self._local = Path(self._temporary.name)
         with self._told():
-            partial.write_text("".join(json.dumps(epoch) + "\n" for epoch in kept))
-            os.replace(partial, self._path)
-            self._events = _event_writer(workdir / TENSORBOARD_FOLDER, purge_step=last_epoch + 1)
+            self._events = _event_writer(self._local, purge_step=last_epoch + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.
@@ -72,9 +77,9 @@ class MetricWriter:
         """
         if not self._writes:
             return
+        self._lines.append(json.dumps(dict(scalars)) + "\n")
+        write_whole(self._path, "".join(self._lines))
         with self._told():
-            with self._path.open("a") as file:
-                file.write(json.dumps(dict(scalars)) + "\n")
             for name, value in scalars.items():
                 if isinstance(value, list):
                     for place, one in enumerate(value):
@@ -95,6 +100,7 @@ class MetricWriter:
             return
         with self._told():
             self._events.flush()
+            self._send()
 
     def close(self) -> None:
         """Ends the files."""
@@ -102,13 +108,21 @@ class MetricWriter:
             return
         with self._told():
             self._events.close()
+            self._send()
+        if self._local != self._folder:
+            self._temporary.cleanup()
+
+    def _send(self) -> None:
+        """Copies the events to where they belong, if they are not written there."""
+        for path in self._local.iterdir() if self._local != self._folder else ():
+            (self._folder / path.name).write_bytes(path.read_bytes())
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
+        except failures(self._folder) as error:
+            raise UserError(f"{self._folder} cannot be written: {reason(error)}") from error
 
 
 def _event_writer(folder: Path, purge_step: int) -> Any:

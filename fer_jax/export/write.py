@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from fer_jax import provenance
+from fer_jax.buckets import local
 from fer_jax.data.dataset import Split
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import prepare, split_logits
@@ -91,7 +92,7 @@ def export(
     if runtime and name != "web":
         raise ConfigError(f"--runtime={runtime} goes with --format=web, not with --format={name}")
     check_installed(names)
-    targets = _targets(names, Path(workdir), member, out, overwrite)
+    targets = _targets(names, local(workdir), member, out, overwrite)
     chosen = _choose(workdir, checkpoint, member, data_dir)
     rows, test = [], None
     # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.
