@@ -15,6 +15,7 @@ from absl import app, flags, logging
 
 from fer_jax import flag_errors, processes
 from fer_jax.buckets import is_bucket
+from fer_jax.compiled import mend_kept_programs
 from fer_jax.errors import ConfigError, LostProcessError, UserError, note
 from fer_jax.machine import available_cores
 
@@ -165,6 +166,7 @@ def prepare_jax(coordinator: str = "", num_processes: int | None = None, process
 
     from fer_jax.data.download import cache_folder
 
+    mend_kept_programs()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -25,7 +25,7 @@ FLOORS = [
         *("sweep.table",),
     },
     {
-        *("buckets", "config", "processes", "python_file", "sharding"),
+        *("buckets", "compiled", "config", "processes", "python_file", "sharding"),
         *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx", "data.packed"),
         *("data.prepared", "data.synthetic_faces"),
         *("export.formats",),
