@@ -3,7 +3,6 @@
 import contextlib
 import json
 import sys
-import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fer_jax import processes
-from fer_jax.buckets import failures, is_bucket, reason
+from fer_jax.buckets import failures, reason
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
@@ -62,13 +61,8 @@ class MetricWriter:
             return
         self._lines = [json.dumps(epoch) + "\n" for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
         write_whole(self._path, "".join(self._lines))
-        self._folder = self._local = workdir / TENSORBOARD_FOLDER
-        if is_bucket(workdir):
-            # TensorBoard's file grows, and an object in a bucket cannot.
-            self._temporary = tempfile.TemporaryDirectory()
-            self._local = Path(self._temporary.name)
-        with self._told():
-            self._events = _event_writer(self._local, purge_step=last_epoch + 1)
+        self._folder, self._file = workdir / TENSORBOARD_FOLDER, _EventFile()
+        self._events = _event_writer(self._file, purge_step=last_epoch + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.
@@ -79,58 +73,72 @@ class MetricWriter:
             return
         self._lines.append(json.dumps(dict(scalars)) + "\n")
         write_whole(self._path, "".join(self._lines))
-        with self._told():
-            for name, value in scalars.items():
-                if isinstance(value, list):
-                    for place, one in enumerate(value):
-                        self._events.add_scalar(f"{name}/member_{place}", one, step)
-                else:
-                    self._events.add_scalar(name, value, step)
+        for name, value in scalars.items():
+            if isinstance(value, list):
+                for place, one in enumerate(value):
+                    self._events.add_scalar(f"{name}/member_{place}", one, step)
+            else:
+                self._events.add_scalar(name, value, step)
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
         if not self._writes:
             return
-        with self._told():
-            self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
+        self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
 
     def flush(self) -> None:
         """Makes what was written visible to readers."""
         if not self._writes:
             return
-        with self._told():
-            self._events.flush()
-            self._send()
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except failures(self._folder) as error:
+            raise UserError(f"{self._folder} cannot be made: {reason(error)}") from error
+        write_whole(self._folder / self._file.name, bytes(self._file.content))
 
     def close(self) -> None:
         """Ends the files."""
         if not self._writes:
             return
-        with self._told():
-            self._events.close()
-            self._send()
-        if self._local != self._folder:
-            self._temporary.cleanup()
-
-    def _send(self) -> None:
-        """Copies the events to where they belong, if they are not written there."""
-        for path in self._local.iterdir() if self._local != self._folder else ():
-            (self._folder / path.name).write_bytes(path.read_bytes())
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except failures(self._folder) as error:
-            raise UserError(f"{self._folder} cannot be written: {reason(error)}") from error
+        self._events.close()
+        self.flush()
 
 
-def _event_writer(folder: Path, purge_step: int) -> Any:
+class _EventFile:
+    """TensorBoard's file in memory, and the factory of it.
+
+    tensorboardX writes from a thread, where an error has nobody to tell, and adds to a file, which a bucket cannot.
+    """
+
+    PREFIX = "memory"
+
+    def __init__(self) -> None:
+        self.name, self.content = "", bytearray()
+
+    def open(self, path: str) -> "_EventFile":
+        self.name = path.rpartition("/")[2]
+        return self
+
+    def directory_check(self, path: str) -> None:
+        pass
+
+    def write(self, content: bytes) -> None:
+        self.content += content
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _event_writer(file: _EventFile, purge_step: int) -> Any:
     with warnings.catch_warnings(), _hidden("torch"):
         warnings.simplefilter("ignore")
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter, record_writer
 
-        return SummaryWriter(str(folder), purge_step=purge_step)
+        record_writer.register_writer_factory(file.PREFIX, file)
+        return SummaryWriter(f"{file.PREFIX}:/", purge_step=purge_step)
 
 
 @contextlib.contextmanager
