@@ -4,7 +4,6 @@ import contextlib
 import json
 import sys
 import textwrap
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
+from fer_jax.tensorboard import Events
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -61,8 +61,7 @@ class MetricWriter:
             return
         self._lines = [json.dumps(epoch) + "\n" for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
         write_whole(self._path, "".join(self._lines))
-        self._folder, self._file = workdir / TENSORBOARD_FOLDER, _EventFile()
-        self._events = _event_writer(self._file, purge_step=last_epoch + 1)
+        self._folder, self._events = workdir / TENSORBOARD_FOLDER, Events(purge_step=last_epoch + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.
@@ -76,15 +75,15 @@ class MetricWriter:
         for name, value in scalars.items():
             if isinstance(value, list):
                 for place, one in enumerate(value):
-                    self._events.add_scalar(f"{name}/member_{place}", one, step)
+                    self._events.scalar(f"{name}/member_{place}", one, step)
             else:
-                self._events.add_scalar(name, value, step)
+                self._events.scalar(name, value, step)
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
         if not self._writes:
             return
-        self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
+        self._events.text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
 
     def flush(self) -> None:
         """Makes what was written visible to readers."""
@@ -94,7 +93,7 @@ class MetricWriter:
             self._folder.mkdir(exist_ok=True)
         except failures(self._folder) as error:
             raise UserError(f"{self._folder} cannot be made: {reason(error)}") from error
-        write_whole(self._folder / self._file.name, bytes(self._file.content))
+        write_whole(self._folder / self._events.name, self._events.content())
 
     def close(self) -> None:
         """Ends the files."""
@@ -102,60 +101,6 @@ class MetricWriter:
             return
         self._events.close()
         self.flush()
-
-
-class _EventFile:
-    """TensorBoard's file in memory, and the factory of it.
-
-    tensorboardX writes from a thread, where an error has nobody to tell, and adds to a file, which a bucket cannot.
-    """
-
-    PREFIX = "memory"
-
-    def __init__(self) -> None:
-        self.name, self.content = "", bytearray()
-
-    def open(self, path: str) -> "_EventFile":
-        self.name = path.rpartition("/")[2]
-        return self
-
-    def directory_check(self, path: str) -> None:
-        pass
-
-    def write(self, content: bytes) -> None:
-        self.content += content
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _event_writer(file: _EventFile, purge_step: int) -> Any:
-    with warnings.catch_warnings(), _hidden("torch"):
-        warnings.simplefilter("ignore")
-        from tensorboardX import SummaryWriter, record_writer
-
-        record_writer.register_writer_factory(file.PREFIX, file)
-        return SummaryWriter(f"{file.PREFIX}:/", purge_step=purge_step)
-
-
-@contextlib.contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """While entered, a package that is not imported yet cannot be.
-
-    tensorboardX imports PyTorch wherever there is one, for tensors that it never gets from here: over a second, and
-    200 MB.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 class Console:

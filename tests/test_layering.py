@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 FLOORS = [
     {
         *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
-        *("scores",),
+        *("scores", "tensorboard"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
@@ -138,7 +138,7 @@ FENCES = {
     "sklearn": ("data.",),
     "PIL": ("data.fit_image", "predict.draw"),
     "cv2": ("predict.opencv",),
-    "tensorboardX": ("writers",),
+    "tensorboardX": ("tensorboard",),
     "h5py": ("models.keras_files",),
     "keras": ("export.keras",),
     "jax2onnx": ("export.onnx",),
