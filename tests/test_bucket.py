@@ -13,7 +13,7 @@ from test_data import write_mnist
 from fer_jax import data, evaluate_run, open_trained, predict, provenance, train
 from fer_jax.buckets import file_system, named
 from fer_jax.data import bucket_copy
-from fer_jax.errors import CheckpointError, DataError, UserError
+from fer_jax.errors import CheckpointError, ConfigError, DataError, UserError
 from fer_jax.writers import read_metrics
 
 pytestmark = pytest.mark.skipif(not find_spec("gcsfs"), reason="needs the extra gcs")
@@ -130,6 +130,16 @@ def test_a_bucket_that_refuses_is_told_and_keeps_what_it_has(tiny_config, bucket
         train.train(tiny_config, workdir=RUN)
     bucket.refuse = lambda method, name: None
     assert train.train(tiny_config, workdir=RUN)["finished"]
+
+
+def test_a_run_that_is_not_there_is_told_with_the_nearest(bucket):
+    with pytest.raises(
+        ConfigError, match="--workdir=gs://lab/runs/first holds no run .*: name the folder of a trained"
+    ):
+        evaluate_run.evaluate_run(RUN)
+    bucket.put("lab/runs/fist/run.json", b"{}")
+    with pytest.raises(ConfigError, match="--workdir=gs://lab/runs/first .*; did you mean 'gs://lab/runs/fist'?"):
+        evaluate_run.evaluate_run(RUN)
 
 
 def put_folder(bucket, folder, name):
