@@ -231,9 +231,7 @@ def _train_epoch(
 def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
     """The arrays of the newest whole checkpoint, checked, or those at step 0; `record` then tells of that moment."""
     run, folder, checkpoints, _, record, _ = session
-    restored, notes = restore_newest(run, checkpoints)
-    for note in notes:
-        warn(f"{note}; going on from the checkpoint before it")
+    restored = restore_newest(run, checkpoints)
     if restored is None:
         arrays, learnt = beginning(run)
         record.update(nothing_done(run.members))

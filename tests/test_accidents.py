@@ -10,6 +10,7 @@ import pytest
 from test_data import write_mnist
 
 from fer_jax import train
+from fer_jax.checkpoint import Checkpoints
 from fer_jax.errors import DataError, UserError
 from fer_jax.writers import read_metrics
 
@@ -80,3 +81,25 @@ def test_a_workdir_that_becomes_read_only_is_told_and_the_run_goes_on_later(tiny
         train.train(tiny_config, workdir=str(tmp_path))
     assert train.train(tiny_config, workdir=str(tmp_path))["finished"]
     assert [line["epoch"] for line in read_metrics(tmp_path)] == [1, 2]
+
+
+def test_a_damaged_checkpoint_is_told_before_it_is_set_aside(
+    tiny_config, tmp_path, monkeypatch, capsys, orbax_leftovers
+):
+    """A process that is killed between the two leaves it to be found, and told, again."""
+    train.train(tiny_config, workdir=str(tmp_path))
+    for path in (tmp_path / "checkpoints" / "14" / "arrays").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    tiny_config.epochs = 3
+
+    def killed(checkpoints, newer_than):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoints, "set_aside", killed)
+        train.train(tiny_config, workdir=str(tmp_path))
+    sentence = "checkpoints/14 cannot be read; going on from the checkpoint before it"
+    assert sentence in capsys.readouterr().err
+    assert train.train(tiny_config, workdir=str(tmp_path))["epoch"] == 3
+    assert sentence in capsys.readouterr().err

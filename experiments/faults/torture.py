@@ -134,15 +134,16 @@ def disturb(workdir: Path, dice: random.Random, found: dict, kills: int) -> list
     Returns:
       What went wrong, in words.
     """
-    wrong, hurt = [], ""
+    wrong, hurt, said = [], "", ""
     while True:
         phase = dice.choice(PHASES)
         at, delay = dice.randrange(1, EPOCHS + 1), dice.uniform(0, LONGEST_S[phase])
         hit = () if found["kills"] >= kills else (phase, str(at), f"{delay:.4f}")
         code, printed = start(workdir, *hit)
+        said += printed
         if hurt and "Going on from step " in printed:
             step = hurt.split(" ")[1].split("/")[0]
-            passed_over = f"checkpoints/{step} " in printed and "going on from the checkpoint before it" in printed
+            passed_over = f"checkpoints/{step} " in said and "going on from the checkpoint before it" in said
             harmless = f"Going on from step {int(step):,} " in printed
             found["damage_told" if passed_over else "damage_harmless"] += 1
             if passed_over == harmless:
@@ -156,7 +157,7 @@ def disturb(workdir: Path, dice: random.Random, found: dict, kills: int) -> list
         told = f"{found['kills']}/{kills}: killed in {phase} {at} after {delay:.3f} s"
         steps = saved_steps(workdir)
         if not hurt and len(steps) > 1 and dice.random() < DAMAGED:
-            hurt = damage(workdir / "checkpoints" / str(steps[-1]), dice)
+            said, hurt = "", damage(workdir / "checkpoints" / str(steps[-1]), dice)
             told += f"; {hurt}"
         print(told, flush=True)
 
