@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from fer_jax import processes
+from fer_jax.buckets import is_bucket, reason
 from fer_jax.config import check_at_least
 from fer_jax.errors import CheckpointError, LostProcessError
 from fer_jax.sharding import on_host
@@ -28,6 +29,8 @@ from fer_jax.sharding import on_host
 FOLDER = "checkpoints"
 DAMAGED = "checkpoints-damaged"
 PARTIAL = "*.orbax-checkpoint-tmp*"
+COMMITTED = "commit_success.txt"
+"""What Orbax writes last into a checkpoint; in a bucket it is what tells a whole one."""
 LATE_S = 0.5
 """How long nothing may come back of a failed save before it counts as removed, in seconds."""
 
@@ -55,7 +58,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest `keep` and the best.
 
     Args:
-      workdir: the run's folder.
+      workdir: the run's folder, as `buckets.named` gives it, or a word for one on this machine.
       every_epochs: epochs between two saves; the last epoch is always saved.
       every_steps: save within an epoch too, each time so many steps of it are done; 0 is never.
       keep: how many of the newest are kept; the best is kept besides.
@@ -64,11 +67,12 @@ class Checkpoints:
       ConfigError: a number out of range.
     """
 
-    def __init__(self, workdir: Path | str, *, every_epochs: int = 1, every_steps: int = 0, keep: int = 2):
+    def __init__(self, workdir: Any, *, every_epochs: int = 1, every_steps: int = 0, keep: int = 2):
         check_policy(every_epochs=every_epochs, every_steps=every_steps, keep=keep)
         self.every_epochs = every_epochs
         self.every_steps = every_steps
-        self._workdir = Path(workdir).absolute()
+        self._in_bucket = is_bucket(workdir)
+        self._workdir = workdir if self._in_bucket else Path(workdir).absolute()
         self._manager = ocp.CheckpointManager(
             self._workdir / FOLDER,
             options=ocp.CheckpointManagerOptions(
@@ -126,9 +130,13 @@ class Checkpoints:
     def _remove_partial(self) -> bool:
         if not processes.is_first():
             return False
-        found = list((self._workdir / FOLDER).glob(PARTIAL))
-        for folder in found:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder = self._workdir / FOLDER
+        if not self._in_bucket:
+            found = list(folder.glob(PARTIAL))
+        else:
+            found = [path for path in folder.iterdir() if not (path / COMMITTED).exists()] if folder.exists() else []
+        for path in found:
+            _remove(path)
         return bool(found)
 
     def restore(self, step: int, template: Any) -> Restored:
@@ -183,9 +191,12 @@ class Checkpoints:
         for step in self.steps():
             if step > newer_than and processes.is_first():
                 target = self._workdir / DAMAGED / str(step)
-                shutil.rmtree(target, ignore_errors=True)
+                _remove(target)
                 target.parent.mkdir(exist_ok=True)
-                shutil.move(self._workdir / FOLDER / str(step), target)
+                if self._in_bucket:
+                    # A folder is there as long as something is in it.
+                    (target.parent / "README.txt").write_text("Checkpoints that could not be read.\n")
+                (self._workdir / FOLDER / str(step)).rename(target)
         processes.wait("damaged checkpoints have been set aside")
         self._manager.reload()
 
@@ -216,6 +227,14 @@ def _quiet_closed_loops() -> Iterator[None]:
     filters.close()
 
 
+def _remove(folder: Any) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    if is_bucket(folder):
+        folder.rmtree(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _rank(metrics: Mapping[str, float]) -> float:
     return metrics["rank"]
 
@@ -224,7 +243,7 @@ def _reason(error: BaseException) -> str:
     text = str(error)
     if "No space left" in text or "ENOSPC" in text:
         return "no space left on the device"
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return reason(error)
 
 
 def digest(arrays: Any) -> str:

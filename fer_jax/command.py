@@ -14,10 +14,15 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from fer_jax import flag_errors, processes
+from fer_jax.buckets import is_bucket
+from fer_jax.compiled import mend_kept_programs
 from fer_jax.errors import ConfigError, LostProcessError, UserError, note
 from fer_jax.machine import available_cores
 
 # JAX is imported in the function, so that a misspelt flag is told at once.
+
+_IN_BUCKETS = ("workdir", "data_dir", flag_errors.CONFIG)
+"""The flags that may name something in a bucket; of a config some keys may."""
 
 _HELP = {"--help", "-h", "-help", "--helpshort"}
 _HELPFULL = {"--helpfull"}
@@ -81,12 +86,20 @@ def parse(values: flags.FlagValues, argv: list[str], takes_words: bool = False) 
         if flag_errors.CONFIG in values:
             values[flag_errors.CONFIG].parser = flag_errors.ConfigFileParser(argv)
         words.extend(flag_errors.parse(values, argv, takes_words))
+        _check_buckets(values)
 
     code = told(parse_all)
     if code:
         sys.exit(code)
     flags.FLAGS.mark_as_parsed()
     return [*argv[:1], *words]
+
+
+def _check_buckets(values: flags.FlagValues) -> None:
+    for name in values:
+        value = values[name].value
+        if name.partition(".")[0] not in _IN_BUCKETS and isinstance(value, str) and is_bucket(value):
+            raise ConfigError(f"--{name}={value} must be on this machine: only --workdir and --data_dir name buckets")
 
 
 def _help(values: flags.FlagValues, full: bool) -> str:
@@ -153,6 +166,7 @@ def prepare_jax(coordinator: str = "", num_processes: int | None = None, process
 
     from fer_jax.data.download import cache_folder
 
+    mend_kept_programs()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fer_jax.buckets import named
 from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints
 from fer_jax.distill import check_same_teacher, with_teacher
@@ -39,7 +40,7 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
       ConfigError: no run in `workdir`, one that did not stop so, one of several members, or other data.
       CheckpointError: the newest checkpoint is damaged.
     """
-    folder = Path(workdir)
+    folder = named(workdir)
     stated, record = read_trained_run(folder)
     if not record.get("diverged"):
         raise ConfigError(f"{folder} tells of no step that went wrong: there is nothing to diagnose")

@@ -43,7 +43,7 @@ def evaluate_run(
     """
     if tta:
         check_choice("--tta", tta, VIEWS[1:])
-    opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir, config=config)
+    opened = open_run(workdir, split=split, checkpoint=checkpoint, data_dir=data_dir, config=config, buckets=True)
     run, restored, split, examples = opened.run, opened.restored, opened.split, opened.examples
     state, prepared = restored.arrays["state"], prepare(examples, run.mesh, subsets(run.dataset, split, examples))
     views = views_up_to(tta or run.options.tta)

@@ -9,6 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fer_jax import releases
+from fer_jax.buckets import local, named
 from fer_jax.build import Run
 from fer_jax.checkpoint import digest
 from fer_jax.errors import ConfigError, UserError, warn
@@ -49,7 +50,7 @@ def beginning(run: Run) -> Beginning:
         return Beginning(arrays, None)
     state: TrainState = arrays["state"]
     own = run.members.unpack_tree({"params": state.params, "batch_stats": state.batch_stats})[0]
-    found = _of_keras(Path(source), run.model) if source.endswith(KERAS) else _of_network(source)
+    found = _of_keras(local(source), run.model) if source.endswith(KERAS) else _of_network(source)
     # The head of another number of classes begins as each member's seed has it, so only what is learnt is laid over it.
     learnt, anew = learnt_leaves(run.model, own, found, source)
     over = place(run.members.stack(learnt), by_member(run.mesh))
@@ -110,7 +111,7 @@ def _layer(path: tuple[str, ...]) -> str:
 def _of_network(source: str) -> Variables:
     """What a released network or a run's best state has learnt; a release's name means the same in every folder."""
     released = releases.names()
-    if source not in released and not Path(source).is_dir():
+    if source not in released and not named(source).is_dir():
         raise ConfigError(
             f"config.init_from = '{source}' is neither the folder of a run nor a network that comes with fer_jax "
             f"({', '.join(released)}) nor a file of Keras ({', '.join(KERAS)})"

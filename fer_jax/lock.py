@@ -1,10 +1,11 @@
-"""One process to a folder: a second one that would train in it is refused."""
+"""One process to a folder: a second one that would train in it is refused, unless it is in a bucket."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_jax.errors import UserError
+from fer_jax.buckets import is_bucket
+from fer_jax.errors import UserError, warn
 from fer_jax.machine import held
 
 
@@ -12,9 +13,15 @@ from fer_jax.machine import held
 def only_one(folder: Path) -> Iterator[None]:
     """While entered, no other process trains in the folder, which is made where there is none.
 
+    A bucket has no lock that ends with the process that holds it, so there it is for the user to see to; which is said.
+
     Raises:
       UserError: one does, or the folder cannot be made.
     """
+    if is_bucket(folder):
+        warn(f"{folder} is in a bucket, which cannot be locked: see that no other run trains there")
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from fer_jax import command
+from fer_jax.buckets import is_bucket
 from fer_jax.errors import ConfigError
 
 # JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
@@ -24,7 +25,10 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The config file; --config.KEY=VALUE sets one of its keys.", flag_values=FLAGS
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", "", "The run's folder; default: runs/<config name>[,key=value...].", flag_values=FLAGS
+    "workdir",
+    "",
+    "The run's folder, or gs://BUCKET/FOLDER; default: runs/<config name>[,key=value...].",
+    flag_values=FLAGS,
 )
 _MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "evaluate", "summary", "diagnose"], "What to do.", flag_values=FLAGS
@@ -100,6 +104,8 @@ def _prepare() -> None:
 def _train() -> None:
     from fer_jax import train
 
+    if _PROFILE.value and is_bucket(_WORKDIR.value):
+        raise ConfigError("--profile writes its trace on this machine: give it a --workdir that is no bucket")
     _prepare()
     train.train(
         _CONFIG.value, workdir=_WORKDIR.value, name=_run_name(), data_dir=_DATA_DIR.value, profile=_PROFILE.value

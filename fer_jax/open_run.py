@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_jax import provenance
+from fer_jax.buckets import local, named
 from fer_jax.build import Core, Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
 from fer_jax.config import check_choice
@@ -52,6 +53,7 @@ def open_run(
     checkpoint: str = "last",
     data_dir: str = "",
     config: Mapping[str, Any] | None = None,
+    buckets: bool = False,
 ) -> Opened:
     """Opens a run for evaluation; says so if its data are a stand-in.
 
@@ -61,6 +63,7 @@ def open_run(
       checkpoint: 'last', 'best' or the number of a step.
       data_dir: as in training.
       config: what the caller takes for the run's config, to be checked; None takes what the run has.
+      buckets: whether the folder may be in a bucket.
 
     Raises:
       ConfigError: no run in `workdir`, another config, a split it does not have, or other data than it was trained on.
@@ -69,7 +72,7 @@ def open_run(
     if split:
         check_choice("--split", split, SPLITS)
     check_checkpoint(checkpoint)
-    folder = Path(workdir)
+    folder = named(workdir) if buckets else local(workdir)
     stated, record = read_trained_run(folder)
     run = build(resolve(stated), data_dir)
     say_stand_in(run.dataset)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fer_jax import card, data, provenance, releases
+from fer_jax.buckets import named
 from fer_jax.build import Core, build_core, resolve
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.subsets import OFFICIAL
@@ -59,7 +60,7 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
     """
     check_checkpoint(checkpoint)
-    folder = Path(workdir)
+    folder = named(workdir)
     stated, record = read_trained_run(folder)
     config = resolve(stated)
     dataset = _without_examples(folder, config, record, data_dir)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from fer_jax.buckets import failures, reason
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
 from fer_jax.machine import available_cores, processor
@@ -48,10 +49,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): restore it, or name another --workdir") from error
+    except failures(path) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def now() -> str:

@@ -97,6 +97,7 @@ def release(
       UserError: a file cannot be written.
     """
     from fer_jax import card, releases
+    from fer_jax.buckets import local
     from fer_jax.export.safetensors import pack
     from fer_jax.files import write_whole
     from fer_jax.open_run import member_place, open_run, read_trained_run
@@ -108,7 +109,7 @@ def release(
     file = releases.FOLDER / f"{name}{releases.SUFFIX}"
     if file.exists() and not overwrite:
         raise ConfigError(f"{file} is there already: add --overwrite to replace it, or choose another --name")
-    _, known = read_trained_run(Path(workdir))
+    _, known = read_trained_run(local(workdir))
     if known["stand_in"] or not known["finished"]:
         what = "was trained on stand-in data" if known["stand_in"] else "is not finished"
         raise ConfigError(f"--workdir={workdir} {what}, and is not released")

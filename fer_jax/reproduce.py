@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from fer_jax import command
+from fer_jax.buckets import local
 from fer_jax.errors import ConfigError, UserError, did_you_mean
 from fer_jax.lock import only_one
 
@@ -131,7 +132,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
         raise ConfigError(f"'{name}/{wanted}' is of one seed, which has no interval that another run could fall into")
     if m > n:
         raise ConfigError(f"--seeds={m}: '{name}/{wanted}' is of {n} seeds")
-    folder = Path(workdir or f"runs/reproduce/{name}")
+    folder = local(workdir or f"runs/reproduce/{name}")
     if folder.resolve().is_relative_to(file.parent.resolve()):
         raise ConfigError(f"--workdir={folder} is in the experiment's folder, which must stay as it is: name another")
     cells = [cell for cell in grid.cells() if cell.variant in claim.variants and cell.seed in claim.seeds[:m]]

@@ -11,7 +11,7 @@ from fer_jax.build import Core, Run, resolve
 from fer_jax.checkpoint import Checkpoints, Restored
 from fer_jax.config import differences
 from fer_jax.data.dataset import DataSet
-from fer_jax.errors import CheckpointError, ConfigError, UserError
+from fer_jax.errors import CheckpointError, ConfigError, UserError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.metrics import Progress
 from fer_jax.provenance import FILE, layout, read_json
@@ -114,16 +114,18 @@ def empty_progress(run: Run | Core) -> Progress:
     return place(run.members.stack(Progress.empty()), by_member(run.mesh))
 
 
-def restore_newest(run: Run, checkpoints: Checkpoints) -> tuple[Restored | None, list[str]]:
-    """The newest whole checkpoint, its logits verified, and a sentence for each damaged one, which is set aside."""
+def restore_newest(run: Run, checkpoints: Checkpoints) -> Restored | None:
+    """The newest whole checkpoint, its logits verified; each damaged one is told, and then set aside."""
     restored, notes = checkpoints.restore_newest(template(run))
+    for sentence in notes:
+        warn(f"{sentence}; going on from the checkpoint before it")
     if notes and restored is not None:
         checkpoints.set_aside(newer_than=restored.step)
     if restored is not None:
         verify_logits(run, restored)
         if run.members.many:
             verify_logits(run, best_of(restored))
-    return restored, notes
+    return restored
 
 
 def restore_state(run: Run, checkpoints: Checkpoints, record: Mapping[str, Any], which: str) -> Restored:

@@ -13,6 +13,7 @@ import ml_collections
 import numpy as np
 
 from fer_jax import processes, provenance
+from fer_jax.buckets import named
 from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
@@ -73,7 +74,8 @@ def train(
 
     Args:
       config: its top level is `build.Options`; its sections are the keywords of what they are named after.
-      workdir: the run's folder; '' is `runs/<name>`, with the stand-in's name appended if the data are a stand-in.
+      workdir: the run's folder, on this machine or in a bucket; '' is `runs/<name>`, with the stand-in's name
+        appended if the data are a stand-in.
       name: of the run.
       data_dir: where the data sets are, and nowhere else; '' looks in all the usual places.
       profile: write a `jax.profiler` trace of one call to `<workdir>/profile`.
@@ -88,7 +90,7 @@ def train(
     config = resolve(config)
     run = with_teacher(build(config, data_dir), config)
     suffix = f"-{run.dataset.name}" if run.dataset.stand_in_for else ""
-    folder = Path(workdir or f"runs/{name}{suffix}")
+    folder = named(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
     say_stand_in(run.dataset)
     with only_one(folder) if processes.is_first() else contextlib.nullcontext():
@@ -230,9 +232,7 @@ def _train_epoch(
 def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
     """The arrays of the newest whole checkpoint, checked, or those at step 0; `record` then tells of that moment."""
     run, folder, checkpoints, _, record, _ = session
-    restored, notes = restore_newest(run, checkpoints)
-    for note in notes:
-        warn(f"{note}; going on from the checkpoint before it")
+    restored = restore_newest(run, checkpoints)
     if restored is None:
         arrays, learnt = beginning(run)
         record.update(nothing_done(run.members))

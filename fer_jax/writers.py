@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import os
 import sys
 import textwrap
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from fer_jax import processes
+from fer_jax.buckets import failures, reason
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
+from fer_jax.files import write_whole
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
+from fer_jax.tensorboard import Events
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -58,12 +59,9 @@ class MetricWriter:
         self._path, self._writes = workdir / METRICS_FILE, processes.is_first()
         if not self._writes:
             return
-        kept = [epoch for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
-        partial = self._path.with_name(METRICS_FILE + ".partial")
-        with self._told():
-            partial.write_text("".join(json.dumps(epoch) + "\n" for epoch in kept))
-            os.replace(partial, self._path)
-            self._events = _event_writer(workdir / TENSORBOARD_FOLDER, purge_step=last_epoch + 1)
+        self._lines = [json.dumps(epoch) + "\n" for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
+        write_whole(self._path, "".join(self._lines))
+        self._folder, self._events = workdir / TENSORBOARD_FOLDER, Events(purge_step=last_epoch + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.
@@ -72,68 +70,37 @@ class MetricWriter:
         """
         if not self._writes:
             return
-        with self._told():
-            with self._path.open("a") as file:
-                file.write(json.dumps(dict(scalars)) + "\n")
-            for name, value in scalars.items():
-                if isinstance(value, list):
-                    for place, one in enumerate(value):
-                        self._events.add_scalar(f"{name}/member_{place}", one, step)
-                else:
-                    self._events.add_scalar(name, value, step)
+        self._lines.append(json.dumps(dict(scalars)) + "\n")
+        write_whole(self._path, "".join(self._lines))
+        for name, value in scalars.items():
+            if isinstance(value, list):
+                for place, one in enumerate(value):
+                    self._events.scalar(f"{name}/member_{place}", one, step)
+            else:
+                self._events.scalar(name, value, step)
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Shows the config as text in TensorBoard."""
         if not self._writes:
             return
-        with self._told():
-            self._events.add_text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
+        self._events.text("config", "    " + json.dumps(hparams, indent=2).replace("\n", "\n    "))
 
     def flush(self) -> None:
         """Makes what was written visible to readers."""
         if not self._writes:
             return
-        with self._told():
-            self._events.flush()
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except failures(self._folder) as error:
+            raise UserError(f"{self._folder} cannot be made: {reason(error)}") from error
+        write_whole(self._folder / self._events.name, self._events.content())
 
     def close(self) -> None:
         """Ends the files."""
         if not self._writes:
             return
-        with self._told():
-            self._events.close()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"{self._path} cannot be written: {error.strerror}") from error
-
-
-def _event_writer(folder: Path, purge_step: int) -> Any:
-    with warnings.catch_warnings(), _hidden("torch"):
-        warnings.simplefilter("ignore")
-        from tensorboardX import SummaryWriter
-
-        return SummaryWriter(str(folder), purge_step=purge_step)
-
-
-@contextlib.contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """While entered, a package that is not imported yet cannot be.
-
-    tensorboardX imports PyTorch wherever there is one, for tensors that it never gets from here: over a second, and
-    200 MB.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[package]
+        self._events.close()
+        self.flush()
 
 
 class Console:

@@ -462,16 +462,19 @@ def test_a_full_disk_under_a_record_is_told_and_leaves_the_old_one(command, tiny
 
 def test_a_full_disk_under_the_metrics_is_told(command, tiny_file, tmp_path, monkeypatch):
     words = (tiny_file, f"--workdir={tmp_path / 'run'}")
-    real_open = Path.open
+    real_write = Path.write_text
 
-    def open_file(path, mode="r", *arguments, **options):
-        if path.name == "metrics.jsonl" and mode == "a":
+    def write_text(path, text, *arguments, **options):
+        if path.name == "metrics.jsonl.partial" and text.count("\n") == 2:
+            real_write(path, text[:10])
             full_disk()
-        return real_open(path, mode, *arguments, **options)
+        return real_write(path, text, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", open_file)
+    monkeypatch.setattr(Path, "write_text", write_text)
     result = command(*words)
-    assert_refused(result, "metrics.jsonl cannot be written: No space left on device", code=1)
-    monkeypatch.setattr(Path, "open", real_open)
-    assert command(*words).code == 0
+    assert_refused(result, "metrics.jsonl cannot be written: No space left on device: free some space", code=1)
+    assert [line["epoch"] for line in read_metrics(tmp_path / "run")] == [1]
+    monkeypatch.setattr(Path, "write_text", real_write)
+    result = command(*words)
+    assert result.code == 0 and "Going on from step 7" in result.out
     assert [line["epoch"] for line in read_metrics(tmp_path / "run")] == [1, 2]

@@ -57,6 +57,30 @@ def test_tensorboard_gets_every_number(tmp_path):
     assert content.count(b"train_loss") == 2
 
 
+def test_a_full_disk_under_tensorboard_is_told_and_nothing_else_is_said(tmp_path):
+    """In a process of its own, because tensorboardX has a thread, and tidies up at the end of the process."""
+    code = f"""
+import errno, os, pathlib, sys
+from fer_jax.errors import UserError
+from fer_jax.writers import MetricWriter
+
+def full(path, content):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+writer = MetricWriter(pathlib.Path({str(tmp_path)!r}))
+pathlib.Path.write_bytes = full
+writer.write_scalars(1, {{"epoch": 1, "train_loss": 0.5}})
+try:
+    writer.flush()
+except UserError as error:
+    sys.exit(str(error))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert "cannot be written: No space left on device: free some space" in ended.stderr
+    assert [epoch["train_loss"] for epoch in read_metrics(tmp_path)] == [0.5]
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"metrics.jsonl cannot be written"):
         MetricWriter(tmp_path / "absent")
@@ -100,7 +124,7 @@ def test_an_installed_pytorch_is_not_imported(tmp_path):
             "import pathlib, sys",
             "sys.path.insert(0, sys.argv[1])",
             "from fer_jax.writers import MetricWriter",
-            "MetricWriter(pathlib.Path(sys.argv[1]))",
+            "MetricWriter(pathlib.Path(sys.argv[1])).close()",
             "assert 'torch' not in sys.modules",
             "import torch",
         ]

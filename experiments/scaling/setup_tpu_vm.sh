@@ -12,7 +12,7 @@ if [ -z "$python" ]; then
 fi
 "$python" -m venv "$venv"
 "$venv/bin/pip" install -q --upgrade pip
-"$venv/bin/pip" install -q -e "$here" 'jax[tpu]'
+"$venv/bin/pip" install -q -e "$here[gcs]" 'jax[tpu]'
 "$venv/bin/python" - <<'CHECK'
 import jax
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fer_jax.data import places
+from fer_jax.data import bucket_copy, places
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fit_image import SUFFIXES, fit_image
 from fer_jax.data.folds import stratified_order
@@ -46,7 +46,7 @@ def load(*, path: str = "", image_shape: tuple[int, int, int] = (48, 48, 1)) -> 
     """
     if not path:
         raise ConfigError("config.data.path is empty: for config.data.name = 'folder' it names the folder of pictures")
-    tree = _scan(Path(os.path.expanduser(path)))
+    tree = _scan(bucket_copy.here(path))
     return places.from_files(
         places.Recipe(
             name="folder",

@@ -1,14 +1,13 @@
 """Lists of examples to leave out, in a file: which they are, of which data, and why."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fer_jax.buckets import failures, named, reason
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.errors import DataError, did_you_mean
 
@@ -45,11 +44,11 @@ def exclude(data: DataSet, path: str) -> DataSet:
 
 def _read(path: str) -> Mapping[str, Any]:
     try:
-        content = json.loads(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"config.data.exclude: {path} cannot be read: {error.strerror}") from error
+        content = json.loads(named(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"config.data.exclude: {path} is not JSON ({error}): make the list again") from error
+    except failures(path) as error:
+        raise DataError(f"config.data.exclude: {path} cannot be read: {reason(error)}") from error
     expected = {"data": str, "fingerprint": str, "exclude": dict}
     if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in expected.items()):
         raise DataError(

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fer_jax.buckets import is_bucket
+from fer_jax.data import bucket_copy
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.download import UnavailableError, cache_folder, is_offline
 from fer_jax.errors import DataError, warn
@@ -82,15 +84,12 @@ def load(recipe: Recipe, data_dir: str = "") -> DataSet:
       DataError: if `data_dir` does not have it, or the first place that does has it damaged.
     """
     if data_dir:
-        return _from_folder(recipe, Path(os.path.expanduser(data_dir)) / recipe.name)
+        return _from_given(recipe, data_dir)
     places = []
-    if given := os.environ.get("FER_JAX_DATA", ""):
-        folder = Path(os.path.expanduser(given))
-        if not folder.is_dir():
-            warn(f"FER_JAX_DATA names {folder}, which is not a folder; {recipe.title} is looked for elsewhere")
-        elif (folder / recipe.name).is_dir():
-            return _from_folder(recipe, folder / recipe.name)
-        places.append(str(folder / recipe.name))
+    if given := os.path.expanduser(os.environ.get("FER_JAX_DATA", "")):
+        if _has(given, recipe):
+            return _from_given(recipe, given)
+        places.append(os.path.join(given, recipe.name))
     cache = _cache(recipe)
     source = recipe.find(cache)
     if source and not source.missing:
@@ -116,6 +115,23 @@ def load(recipe: Recipe, data_dir: str = "") -> DataSet:
 
 def _cache(recipe: Recipe) -> Path:
     return cache_folder() / recipe.name
+
+
+def _has(given: str, recipe: Recipe) -> bool:
+    """Whether what FER_JAX_DATA names has a folder for a data set; warns if it is no folder itself."""
+    if is_bucket(given):
+        return bucket_copy.has(os.path.join(given, recipe.name))
+    if not Path(given).is_dir():
+        warn(f"FER_JAX_DATA names {given}, which is not a folder; {recipe.title} is looked for elsewhere")
+    return Path(given, recipe.name).is_dir()
+
+
+def _from_given(recipe: Recipe, data_dir: str) -> DataSet:
+    """Reads what a data folder has of a set, on this machine or in a bucket."""
+    word = os.path.join(data_dir, recipe.name)
+    folder = bucket_copy.here(word)
+    data = _from_folder(recipe, folder)
+    return replace(data, source=data.source.replace(str(folder), word)) if is_bucket(word) else data
 
 
 def _from_folder(recipe: Recipe, folder: Path) -> DataSet:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from fer_jax import provenance
+from fer_jax.buckets import local
 from fer_jax.data.dataset import Split
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import ensemble_logits, prepare, split_logits
@@ -104,7 +105,7 @@ def export(
         raise ConfigError(f"--ensemble takes all members, with --format={' or '.join(AS_ONE)}: leave out {what}")
     check_installed(names)
     stem = "ensemble" if ensemble else "model" if member is None else f"model_member_{member}"
-    targets = _targets(names, Path(workdir), stem, out, overwrite)
+    targets = _targets(names, local(workdir), stem, out, overwrite)
     chosen = _choose(workdir, checkpoint, member, data_dir, ensemble)
     rows, test = [], None
     # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.

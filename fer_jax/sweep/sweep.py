@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_jax.buckets import local
 from fer_jax.errors import ConfigError, UserError, did_you_mean, warn
 from fer_jax.lock import only_one
 from fer_jax.sweep.grid import Cell, Grid, load_grid
@@ -34,7 +35,7 @@ def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0,
     if at_once < 0:
         raise ConfigError(f"--at_once must be at least 0, not {at_once}")
     grid, results, kept = open_experiment(file)
-    folder = Path(workdir or f"runs/sweep/{grid.name}")
+    folder = local(workdir or f"runs/sweep/{grid.name}")
     pending = [cell for cell in grid.cells() if cell not in kept.by_cell]
     if dry_run:
         _show(grid, results, kept, pending, folder, data_dir, at_once)
