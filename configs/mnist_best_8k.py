@@ -19,6 +19,7 @@ def get_config():
     config.protocol = "full"
     config.max_params = 8_000
     config.data.fallback = "digits"
+    config.model.dropout = 0.03
     config.augment.shift = 2 / 28
     config.augment.rotate = 10.0
     config.augment.scale = 0.1
