@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "score_table"),
-        *("scores",),
+        *("", "card_facts", "errors", "export", "forms", "machine", "metrics", "random_bits", "report"),
+        *("score_table", "scores"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
@@ -26,48 +26,47 @@ FLOORS = [
     },
     {
         *("config", "lock", "processes", "python_file", "sharding"),
-        *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx"),
-        *("data.index_lists", "data.packed", "data.prepared", "data.synthetic_faces"),
+        *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.index_lists"),
+        *("data.prepared", "data.synthetic_faces"),
         *("export.formats",),
-        *("models.keras_files",),
         *("predict.opencv",),
         *("sweep.experiment",),
     },
     {
         *("checkpoint", "files", "flag_errors", "members", "schedules", "signals", "summary", "sweep"),
         *("writers",),
-        *("data.augment", "data.fer2013_compact", "data.fer2013_csv", "data.fer2013_folder", "data.fer_plus"),
-        *("data.places",),
+        *("data.augment", "data.fer2013_folder", "data.fer_plus", "data.places"),
         *("export.runtime",),
         *("models.lowering",),
         *("predict.digits", "predict.faces", "predict.frames"),
     },
     {
         *("command", "losses", "optim", "over_seeds", "provenance", "run_words"),
-        *("data.facial_expressions", "data.fer2013", "data.folder", "data.mnist", "data.subsets"),
+        *("data.facial_expressions", "data.fer2013_compact", "data.folder", "data.packed", "data.subsets"),
         *("export.table", "export.web_runtime"),
-        *("models.convolution", "models.network"),
+        *("models.convolution", "models.keras_files", "models.network"),
         *("predict.framing",),
         *("report.findings",),
     },
     {
-        *("data", "inside"),
-        *("data.faults",),
+        *("inside",),
+        *("data.faults", "data.fer2013_csv", "data.idx"),
         *("models.keras_weights", "models.layers"),
         *("report.page",),
     },
     {
         *("audit_text",),
+        *("data.fer2013", "data.mnist"),
         *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
         *("report.looks",),
     },
     {
-        *("audit", "models"),
+        *("data", "models"),
         *("export.keras",),
         *("report.look_figures",),
     },
     {
-        *("steps",),
+        *("audit", "steps"),
         *("export.function",),
         *("report.pictures",),
     },
@@ -109,19 +108,18 @@ FLOORS = [
     },
     {
         *("main", "predict"),
-        *("predict.draw", "predict.output"),
+        *("predict.draw", "predict.output", "predict.sources"),
         *("sweep.run",),
     },
     {
-        *("predict.sources",),
+        *("predict.job",),
         *("sweep.sweep",),
     },
     {
         *("reproduce",),
-        *("predict.job",),
+        *("predict.__main__",),
         *("sweep.__main__",),
     },
-    {"predict.__main__"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_jax.data.fit_image import ALL_SUFFIXES
-from fer_jax.errors import ConfigError, DataError, warn
+from fer_jax.errors import ConfigError, DataError, printable, warn
 from fer_jax.predict import frames
-from fer_jax.predict.output import printable
 from fer_jax.predict.predictor import Item
 
 STDIN = "-"
@@ -143,7 +142,8 @@ def _walk(root: Path) -> tuple[list[Path], list[DataError]]:
                 seen.add(known)
         inside[:] = kept
         shown = [name for name in sorted(files) if not name.startswith(".")]
-        taken = [name for name in shown if Path(name).suffix.lower() in ALL_SUFFIXES]
+        # A pipe or a device would be read without end.
+        taken = [name for name in shown if Path(name).suffix.lower() in ALL_SUFFIXES and Path(folder, name).is_file()]
         pictures += [Path(folder, name) for name in taken]
         others += len(shown) - len(taken)
     if others:
