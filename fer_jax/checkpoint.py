@@ -7,6 +7,7 @@ and the score tell a program that no longer computes what was trained.
 
 import contextlib
 import hashlib
+import inspect
 import shutil
 import sys
 import time
@@ -73,20 +74,24 @@ class Checkpoints:
         self.every_steps = every_steps
         self._in_bucket = is_bucket(workdir)
         self._workdir = workdir if self._in_bucket else Path(workdir).absolute()
-        self._manager = ocp.CheckpointManager(
-            self._workdir / FOLDER,
-            options=ocp.CheckpointManagerOptions(
-                # By rank alone: a save inside an epoch has no score, and counts among the newest only.
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [
-                        policies.LatestN(keep),
-                        policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False),
-                    ]
-                ),
-                best_fn=_rank,
-                enable_async_checkpointing=False,
+        options = ocp.CheckpointManagerOptions(
+            # By rank alone: a save inside an epoch has no score, and counts among the newest only.
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(keep),
+                    policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False),
+                ]
             ),
+            best_fn=_rank,
+            enable_async_checkpointing=False,
         )
+        try:
+            self._manager = ocp.CheckpointManager(self._workdir / FOLDER, options=options)
+        except ValueError as error:  # It reads what each checkpoint scored.
+            raise CheckpointError(
+                f"{self._workdir / FOLDER} cannot be read ({_reason(error)}): a checkpoint in it is damaged, or is "
+                "none; move it away"
+            ) from error
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, oldest first."""
@@ -150,13 +155,15 @@ class Checkpoints:
             raise CheckpointError(f"{self._workdir / FOLDER} has no checkpoint of step {step}; it has: {known}")
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         try:
-            read = self._manager.restore(
-                step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(abstract), record=ocp.args.JsonRestore())
-            )
+            with _quiet_closed_loops():
+                read = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(arrays=ocp.args.StandardRestore(abstract), record=ocp.args.JsonRestore()),
+                )
             found = digest(read.arrays)
         except Exception as error:
             raise CheckpointError(f"the checkpoint {self._workdir / FOLDER / str(step)} cannot be read") from error
-        if found != read.record["sha256"]:
+        if not isinstance(read.record, dict) or found != read.record.get("sha256"):
             raise CheckpointError(
                 f"the checkpoint {self._workdir / FOLDER / str(step)} is damaged: its arrays are not those saved"
             )
@@ -207,10 +214,10 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _quiet_closed_loops() -> Iterator[None]:
-    """Drops the traceback that each write still under way prints when a save has failed.
+    """Drops the traceback that each write or read still under way prints when a save or a restore has failed.
 
     TensorStore's threads print it when they come to report to an event loop that Orbax has closed, and Python warns of
-    the writes that never began. Some come late, so after a failure it stays this way.
+    those that never began. Some come late, so after a failure it stays this way.
     """
     previous = sys.unraisablehook
     filters = contextlib.ExitStack()
@@ -218,7 +225,7 @@ def _quiet_closed_loops() -> Iterator[None]:
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
     def hook(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
+        if str(unraisable.exc_value) != "Event loop is closed" and not inspect.iscoroutine(unraisable.object):
             previous(unraisable)
 
     sys.unraisablehook = hook

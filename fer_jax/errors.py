@@ -46,6 +46,8 @@ class LostProcessError(UserError):
 
 
 _speaker = ["fer_jax"]
+_LONGEST = 900
+"""Letters in what is told at once, at most."""
 
 
 def speak_as(name: str) -> None:
@@ -53,9 +55,19 @@ def speak_as(name: str) -> None:
     _speaker[0] = name
 
 
+def printable(text: str) -> str:
+    """A text in one line of letters that every terminal and file takes: what is none is written as in Python."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in safe)
+
+
 def note(message: str) -> None:
-    """Tells something on stderr; what a command answers goes to the standard output."""
-    print(f"{_speaker[0]}: {message}", file=sys.stderr, flush=True)
+    """Tells something on stderr, in one line; what a command answers goes to the standard output."""
+    line = printable(message)
+    if len(line) > _LONGEST:
+        # A file may have told of itself in the middle; what to do stands at the end.
+        line = f"{line[: 2 * _LONGEST // 3]} [...] {line[-_LONGEST // 4 :]}"
+    print(f"{_speaker[0]}: {line}", file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:

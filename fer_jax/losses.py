@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
+from fer_jax.config import check_at_least, check_at_most, check_choice, check_rate, is_zero
 from fer_jax.data.dataset import Split
 from fer_jax.data.fer_plus import soft_labels
 from fer_jax.errors import ConfigError
@@ -18,6 +18,8 @@ Array = jax.Array
 Objective = Callable[[Array, Array], Array]
 """(logits [B, classes], targets) -> the loss of each example [B]; targets are int32 [B], or shares [B, classes]."""
 
+_MOST = 100.0
+"""Beyond this an exponent or a factor leaves no finite weight."""
 TARGETS = ("labels", "fer_plus", "teacher")
 
 
@@ -63,8 +65,9 @@ def create(
     """
     check_rate("config.loss.label_smoothing", label_smoothing)
     check_choice("config.loss.class_weights", class_weights, ("none", "balanced"))
-    check_at_least("config.loss.class_weights_exponent", class_weights_exponent, 0)
-    check_at_least("config.loss.logit_adjustment", logit_adjustment, 0)
+    for key, value in (("class_weights_exponent", class_weights_exponent), ("logit_adjustment", logit_adjustment)):
+        check_at_least(f"config.loss.{key}", value, 0)
+        check_at_most(f"config.loss.{key}", value, _MOST)
     check_choice("config.loss.targets", targets, TARGETS)
     if (targets == "teacher") != bool(teacher):
         raise ConfigError(

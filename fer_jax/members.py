@@ -5,6 +5,7 @@ only entry: `Members.pack` and `Members.unpack` are the way from one form to the
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ import jax
 import numpy as np
 
 from fer_jax.config import check_at_least, check_at_most
+from fer_jax.errors import UserError
 from fer_jax.score_table import name_values
 from fer_jax.sharding import on_host
 
 LARGEST_SEED = 2**31 - 1
+MOST = 10_000
+"""Members of a run."""
 
 OF_A_MEMBER = ("best", "last", "rate_reduced_after")
 """What each member has of its own in `run.json`, beside `scores`."""
@@ -86,7 +90,16 @@ class Members:
         return {**record, **own, **({"scores": scores} if scores else {})}
 
     def line_of(self, line: Mapping[str, Any], place: int) -> dict[str, Any]:
-        """What a line of metrics.jsonl tells of the member at a place, in the form of a run of one."""
+        """What a line of metrics.jsonl tells of the member at a place, in the form of a run of one.
+
+        Raises:
+          UserError: it is of other members.
+        """
+        for key, value in line.items():
+            if isinstance(value, list) and len(value) != len(self):
+                raise UserError(
+                    f"metrics.jsonl is damaged: '{key}' has {len(value)} entries, and the run {len(self)} members"
+                )
         return {key: value[place] if isinstance(value, list) else value for key, value in line.items()}
 
     def combinations(self) -> list[tuple[Values, list[int]]]:
@@ -105,6 +118,8 @@ def make_members(seed: int, num_seeds: int, vary: Mapping[str, Sequence[float]])
     """
     check_at_least("config.num_seeds", num_seeds, 1)
     check_at_most("config.seed + config.num_seeds - 1", seed + num_seeds - 1, LARGEST_SEED)
+    count = num_seeds * math.prod(map(len, vary.values()))
+    check_at_most("config.num_seeds times the combinations of config.vary", count, MOST)
     combinations = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
     each = (Member(seed + place, values) for values in combinations for place in range(num_seeds))
     return Members(tuple(each), many=num_seeds > 1 or bool(vary))

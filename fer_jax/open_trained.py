@@ -12,6 +12,7 @@ from fer_jax.build import Core, build_core, resolve
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.errors import ConfigError, note
+from fer_jax.forms import misfit
 from fer_jax.open_run import check_checkpoint, member_place, read_trained_run, restore_checked
 from fer_jax.steps import TrainState, evaluated_part
 
@@ -65,6 +66,8 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
     config = resolve(stated)
     dataset = _without_examples(folder, config, record, data_dir)
     core = build_core(config, record["data"]["train_examples"], dataset.class_names)
+    if len(dataset.class_names) != core.model.num_classes:
+        raise _damaged(folder)
     place = member_place(core.members, member, note)
     # A network outlives the version that trained it, whose sums may have been in another order.
     restored = restore_checked(core, folder, checkpoint, record, exactly=False)
@@ -114,12 +117,21 @@ def open_released(name: str) -> Trained:
 def _without_examples(folder: Path, config: Any, record: Mapping[str, Any], data_dir: str) -> DataSet:
     """What the record of a run tells of its data set."""
     known = record["data"]
-    if not (isinstance(known, dict) and {"name", "source", "stand_in_for", "train_examples"} <= known.keys()):
-        raise ConfigError(f"{folder / provenance.FILE} is damaged (its 'data'): restore it, or name another --workdir")
-    names = known.get("class_names") or _scored_classes(record)
+    if misfit(known, {"stand_in_for": (None, str), "train_examples": int}) is not None or known["train_examples"] < 1:
+        raise _damaged(folder)
+    try:
+        names = known.get("class_names") or _scored_classes(record)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise _damaged(folder) from error
+    if names and misfit(names, [str]) is not None:
+        raise _damaged(folder)
     if not names:
         names = data.load(**config.data, data_dir=data_dir).class_names
     return DataSet(known["name"], {}, tuple(names), known["source"], known["stand_in_for"])
+
+
+def _damaged(folder: Path) -> ConfigError:
+    return ConfigError(f"{folder / provenance.FILE} is damaged (its 'data'): restore it, or name another --workdir")
 
 
 def _scored_classes(record: Mapping[str, Any]) -> list[str]:

@@ -46,10 +46,10 @@ def read_json(path: Path) -> Any:
       UserError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): restore it, or name another --workdir") from error
     except failures(path) as error:
         raise UserError(f"{path} cannot be read: {reason(error)}") from error

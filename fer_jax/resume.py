@@ -13,6 +13,8 @@ from fer_jax.config import differences
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import CheckpointError, ConfigError, UserError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate
+from fer_jax.forms import misfit
+from fer_jax.members import OF_A_MEMBER, make_members
 from fer_jax.metrics import Progress
 from fer_jax.provenance import FILE, layout, read_json
 from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
@@ -25,9 +27,15 @@ OTHER_LAYOUT_TOLERANCE = 1e-4
 
 
 # What is read of them; a person may have edited these files.
+_STATE = {"epoch": int, "step": int}
+_STATES = (None, _STATE, [(None, _STATE)])
 _NEEDED = {
-    CONFIG_FILE: ("epochs",),
-    FILE: ("data", "stand_in", "finished", "epoch", "best", "last", "selected_by", "test_reads"),
+    CONFIG_FILE: {"epochs": int},
+    FILE: {
+        "data": {"name": str, "source": str, "fingerprint": str},
+        **{"stand_in": bool, "finished": bool, "epoch": int, "test_reads": int, "selected_by": (None, str)},
+        **{"best": _STATES, "last": _STATES},
+    },
 }
 
 
@@ -42,11 +50,27 @@ def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | Non
     found = []
     for name, needed in _NEEDED.items():
         content = read_json(workdir / name)
-        if content is not None and not (isinstance(content, dict) and all(key in content for key in needed)):
-            raise UserError(f"{workdir / name} is damaged: restore it, or name another --workdir")
+        wrong = None if content is None else misfit(content, needed)
+        if wrong is not None:
+            raise UserError(
+                f"{workdir / name} is damaged ({wrong or 'all of it'}): restore it, or name another --workdir"
+            )
         found.append(content)
     config, record = found
-    return config and json.loads(resolve(config).to_json()), record
+    config = config and json.loads(resolve(config).to_json())
+    if config and record:
+        members = make_members(config["seed"], config["num_seeds"], config["vary"] or {})
+        for key in OF_A_MEMBER if members.many else ():
+            if not isinstance(record.get(key), list) or len(record[key]) != len(members):
+                raise UserError(
+                    f"{workdir / FILE} is damaged (in {key}: the run has {len(members)} members): restore it, or name "
+                    "another --workdir"
+                )
+        if not members.many and any(isinstance(record[key], list) for key in ("best", "last")):
+            raise UserError(
+                f"{workdir / FILE} is damaged (the run has one member): restore it, or name another --workdir"
+            )
+    return config, record
 
 
 def check_same_run(
@@ -156,7 +180,13 @@ def verify_logits(run: Run | Core, restored: Restored, exactly: bool = True) -> 
     Raises:
       CheckpointError: they differ: by one bit where they must not, by more than 1e-4 elsewhere.
     """
-    expected = np.asarray(restored.record["logits"])
+    damaged = CheckpointError(f"the record of the checkpoint of step {restored.step} is damaged")
+    if misfit(restored.record, {"logits": list, "layout": dict, "scores": (None, dict)}) is not None:
+        raise damaged
+    try:
+        expected = np.asarray(restored.record["logits"], np.float64)
+    except (TypeError, ValueError) as error:
+        raise damaged from error
     found = np.asarray(probe_logits(run, restored.arrays["state"]))
     tolerance = OTHER_LAYOUT_TOLERANCE * max(1.0, float(np.abs(expected).max()))
     name = f"output (the logits) of the checkpoint of step {restored.step}"

@@ -15,6 +15,7 @@ from fer_jax.buckets import failures, reason
 from fer_jax.data.dataset import DataSet
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
+from fer_jax.forms import ANY, misfit
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states
 from fer_jax.tensorboard import Events
 
@@ -24,18 +25,18 @@ NOTICE_WIDTH = 100
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The epochs in a workdir's metrics.jsonl, up to the first line that is torn or no JSON object."""
+    """The epochs in a workdir's metrics.jsonl, up to the first line that is torn or no epoch's numbers."""
     try:
-        lines = (workdir / METRICS_FILE).read_text().splitlines()
+        lines = (workdir / METRICS_FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     epochs = []
     for line in lines:
         try:
             epoch = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
-        if not isinstance(epoch, dict):
+        if misfit(epoch, {"epoch": int, ANY: (float, [float])}) is not None:
             break
         epochs.append(epoch)
     return epochs

@@ -102,6 +102,24 @@ def test_other_arrays_than_those_recorded_are_damage(opened, tmp_path):
         opened.restore(1, arrays())
 
 
+@pytest.mark.parametrize("content", ["", "no JSON"])
+def test_a_checkpoint_whose_metrics_are_damaged_is_told(opened, tmp_path, content):
+    save(opened, [0.1, 0.2])
+    (path,) = (tmp_path / "checkpoints" / "1" / "metrics").glob("metrics")
+    path.write_text(content)
+    with pytest.raises(CheckpointError, match="a checkpoint in it is damaged, or is none; move it away"):
+        Checkpoints(tmp_path)
+
+
+def test_a_record_that_is_no_record_is_damage(opened, tmp_path):
+    save(opened, [0.1])
+    record = next(path for path in files(tmp_path / "checkpoints" / "0") if b"sha256" in path.read_bytes())
+    for content in ("[]", "{}", '{"sha256": 3}'):
+        record.write_text(content)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            opened.restore(0, arrays())
+
+
 def test_the_newest_whole_checkpoint_is_found_and_newer_ones_set_aside(opened, tmp_path):
     save(opened, [0.1, 0.9, 0.2, 0.3])
     for step in (2, 3):

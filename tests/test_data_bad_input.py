@@ -41,11 +41,16 @@ def assert_one_sentence(message: str) -> None:
         ("huge", b"\0\0\x08\x03" + b"\xff" * 12, "is truncated"),
         ("empty.gz", b"", "is empty"),
         ("empty_inside.gz", gzip.compress(b"", mtime=0), "is empty"),
-        ("truncated.gz", PACKED[:-9], "is a damaged or truncated gzip file"),
-        ("short.gz", PACKED[:1], "is a damaged or truncated gzip file"),
-        ("flipped.gz", PACKED[:-6] + bytes([PACKED[-6] ^ 1]) + PACKED[-5:], "is a damaged or truncated gzip file"),
-        ("plain.gz", IMAGES, "is a damaged or truncated gzip file"),
-        ("trailing.gz", PACKED + b"garbage", "is a damaged or truncated gzip file"),
+        ("truncated.gz", PACKED[:-9], "is a damaged or truncated archive"),
+        ("short.gz", PACKED[:1], "is a damaged or truncated archive"),
+        ("flipped.gz", PACKED[:-6] + bytes([PACKED[-6] ^ 1]) + PACKED[-5:], "is a damaged or truncated archive"),
+        ("plain.gz", IMAGES, "is a damaged or truncated archive"),
+        ("trailing.gz", PACKED + b"garbage", "is a damaged or truncated archive"),
+        (
+            "bomb.gz",
+            gzip.compress(idx_bytes(np.zeros((1 << 15, 28, 28))), mtime=0),
+            "unpacks to more than 16,777,216 bytes",
+        ),
     ],
 )
 def test_damaged_image_file(tmp_path, name, content, message):
@@ -129,7 +134,7 @@ def test_damaged_cache_is_an_error(no_data):
     write_mnist(download.cache_folder())
     path = download.cache_folder() / "mnist" / f"{STEMS[0]}.gz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="damaged or truncated gzip"):
+    with pytest.raises(DataError, match="damaged or truncated archive"):
         data.load(name="mnist", fallback="digits")
 
 
@@ -225,7 +230,7 @@ def test_several_prepared_copies_in_a_data_folder(tmp_path):
 
 
 def test_prepared_copy_of_something_else(tmp_path):
-    prepared.write(DataSet("letters", tiny_splits(), ("a",), ""), tmp_path / "mnist" / "1.0.0")
+    prepared.write(DataSet("letters", tiny_splits(), tuple("0123456789"), ""), tmp_path / "mnist" / "1.0.0")
     with pytest.raises(DataError, match="is a prepared copy of 'letters'"):
         data.load(name="mnist", data_dir=str(tmp_path))
 

@@ -207,3 +207,19 @@ def test_a_damaged_run_is_told(copy, name):
     (copy / "seed" / name).write_text("{}")
     with pytest.raises(UserError, match=f"{name} is damaged"):
         evaluate_run(str(copy / "seed"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("data", []), ("last", {"epoch": 1}), ("last", [None]), ("test_reads", "1"), ("epoch", True)]
+)
+def test_a_value_of_another_type_in_a_record_is_told_by_its_key(copy, key, value):
+    path = copy / "seed" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        evaluate_run(str(copy / "seed"))
+
+
+def test_json_without_end_is_told(copy):
+    (copy / "seed" / "run.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        evaluate_run(str(copy / "seed"))

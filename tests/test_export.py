@@ -18,12 +18,13 @@ import keras_networks  # noqa: F401, settings of Keras before its first import
 import numpy as np
 import pytest
 from commands import assert_refused, call_command
+from flax.traverse_util import flatten_dict
 
 from fer_jax import models, provenance, train
 from fer_jax.build import default_config
-from fer_jax.errors import UserError
+from fer_jax.errors import CheckpointError, UserError
 from fer_jax.export import __main__ as command_line
-from fer_jax.export import formats, int8, write
+from fer_jax.export import formats, int8, safetensors, write
 from fer_jax.export.content import Content
 from fer_jax.export.runtime import batches
 from fer_jax.export.write import export
@@ -387,3 +388,70 @@ def test_what_is_no_chain_is_refused():
     variables = Fork().init(jax.random.key(0), images)
     with pytest.raises(UserError, match="between Conv_1 and Flatten_0 the network does something that no layer"):
         chain(Fork(), variables, images)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A safetensors file of a small network, to be written again with other tensors or another config."""
+    from safetensors.numpy import save
+
+    model = models.create(name="mnist_best_1k")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *model.image_shape), np.uint8))
+    whole = {name: np.ones(leaf.shape, leaf.dtype) for name, leaf in flatten_dict(dict(shapes), sep="/").items()}
+
+    def write(change=lambda tensors: None, config='{"model": {"name": "mnist_best_1k"}}'):
+        tensors = dict(whole)
+        change(tensors)
+        (tmp_path / "model.safetensors").write_bytes(save(tensors, metadata={"config": config}))
+        return tmp_path / "model.safetensors"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.popitem(), "is missing, and the network's float32"),
+        (lambda tensors: tensors.update(x=np.ones(1)), "tensor 'x' is float64 .1,., and the network's missing"),
+        (lambda tensors: tensors.update({"params": np.ones(1)}), "tensor 'params' is float64"),
+        (lambda tensors: tensors.update({name: value[:1] for name, value in tensors.items()}), "and the network's"),
+        (lambda tensors: tensors.update({name: value * np.nan for name, value in tensors.items()}), "not finite"),
+    ],
+)
+def test_tensors_that_are_not_the_networks_are_refused(weights, change, message):
+    assert safetensors.load(weights())[0].num_classes == 10
+    with pytest.raises(CheckpointError, match=message):
+        safetensors.load(weights(change))
+
+
+@pytest.mark.parametrize(
+    "config", ["[]", "3", '{"model": []}', '{"model": {"name": []}}', "[" * 100_000, '{"model": 1}']
+)
+def test_a_config_that_names_no_network_is_refused(weights, config):
+    with pytest.raises(CheckpointError, match="is no export of a run"):
+        safetensors.load(weights(config=config))
+
+
+@pytest.mark.parametrize("name", ["stablehlo", "safetensors", "keras", "onnx", "web"])
+def test_a_damaged_export_is_told_in_a_sentence(tmp_path, name):
+    if name in ("onnx", "web"):
+        pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
+    path = tmp_path / f"model{formats.FORMATS[name].suffix}"
+    for content in (b"", b"PK\x03\x04", b"no export", b"<script>"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"{path.name}'? is no"):
+            formats.open_file(name, path)
+
+
+def test_an_archive_that_leads_out_or_unpacks_to_too_much_is_not_opened(tmp_path):
+    path = tmp_path / "model.stablehlo.zip"
+    for name, content, message in (("../x", b"", "points out of"), ("labels.txt", bytes(17 << 20), "unpack to more")):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        with pytest.raises(UserError, match=message):
+            formats.open_file("stablehlo", path)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("lambda.py", "")
+    with pytest.raises(UserError, match=r"is no Keras model: it holds 'lambda\.py'"):
+        formats.open_file("keras", tmp_path / "model.keras")

@@ -3,8 +3,10 @@
 import gzip
 import io
 import lzma
+import os
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +210,24 @@ def test_encrypted_zip(folder):
     assert "is encrypted, password required for extraction): unpack it yourself" in refused(folder)
 
 
+@pytest.mark.parametrize("name", ["fer2013.csv.gz", "fer2013.csv.xz", "fer2013.csv.zip", "fer2013.tar.gz"])
+def test_a_bomb_is_not_unpacked(folder, name):
+    content = b"emotion,pixels,Usage\n" + (b"0," + b"0 " * 2304 + b",Training\n") * 4000
+    pack = {"gz": gzip.compress, "xz": lzma.compress, "zip": lambda content: zip_bytes({"fer2013.csv": content})}
+    archive = tar_bytes({"fer2013.csv": content}) if name.endswith("tar.gz") else pack[name[-3:].strip(".")](content)
+    (folder / name).write_bytes(archive)
+    assert "unpacks to more than 16,777,216 bytes, which is no data set of its size" in refused(folder)
+
+
+def test_a_member_without_a_name(folder):
+    nameless = zipfile.ZipInfo("x")
+    nameless.filename = ""
+    with zipfile.ZipFile(folder / "fer2013.zip", "w") as archive:
+        archive.writestr(nameless, b"")
+        archive.writestr("fer2013.csv", PLAIN)
+    assert "its member '' leads out of the archive" in refused(folder)
+
+
 def test_csv_that_is_a_folder(folder):
     (folder / "fer2013.csv").mkdir()
     assert "has nothing of FER2013: it should hold fer2013.csv or icml_face_data.csv" in refused(folder)
@@ -227,6 +247,12 @@ def test_csv_that_is_a_folder(folder):
         ({"residual": np.zeros((3, 48, 47), np.uint8)}, "arrays residual uint8 (3, 48, 47)"),
         ({"residual": np.zeros((16, 48, 48), np.int64)}, "arrays residual int64"),
         ({"index": np.zeros(15, np.uint16)}, "are no compact FER2013"),
+        ("bytes", "are no compact FER2013"),
+        ({"residual": np.zeros((8000, 48, 48), np.uint8)}, "unpacks to more than 16,777,216 bytes"),
+        (
+            {"index": np.zeros(8000, np.uint16), "emotion": np.zeros(8000, np.uint8)},
+            "repeats its images up to more than",
+        ),
         ({"index": np.zeros(0, np.uint16), "emotion": np.zeros(0, np.uint8)}, "holds no image"),
         ({"index": np.arange(16).astype(np.uint16)}, "row 15 (from 0): its image is 15, and the last is 14"),
         ({"emotion": np.full(16, 9, np.uint8)}, "row 0 (from 0): its emotion is 9, and the last is 6"),
@@ -243,11 +269,13 @@ def test_damaged_compact_file(folder, content, message):
     elif content == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
+    elif content == "bytes":
+        path.write_bytes(zip_bytes({f"{name}.npy": b"no array" for name in ("residual", "index", "emotion")}))
     elif isinstance(content, bytes):
         path.write_bytes(content)
     else:
         arrays = {**compact_arrays(splits["train"]), **content}
-        np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+        np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})
     said = refused(folder)
     assert said.startswith(str(path)) and message in said
 
@@ -316,6 +344,7 @@ def test_damaged_votes(folder, form, content, message):
         ("empty", "im0.png is empty"),
         ("truncated", "im0.png cannot be decoded"),
         ("dangling", "im0.png cannot be read: No such file"),
+        ("pipe", "im0.png is no file: move it away"),
     ],
 )
 def test_damaged_pictures(folder, damage, message):
@@ -332,6 +361,9 @@ def test_damaged_pictures(folder, damage, message):
         (folder / "train" / "angry").rename(folder / "train" / "angri")
     elif damage == "another file":
         (folder / "test" / "fear" / "notes.txt").touch()
+    elif damage == "pipe":
+        picture.unlink()
+        os.mkfifo(picture)
     elif damage == "dangling":
         picture.unlink()
         picture.symlink_to("nowhere")
@@ -343,7 +375,7 @@ def test_damaged_pictures(folder, damage, message):
 
 
 def test_prepared_copy_of_something_else(folder):
-    prepared.write(DataSet("mnist", tiny_fer2013(), ("a",), ""), folder / "1.0.0")
+    prepared.write(DataSet("mnist", tiny_fer2013(), tuple("abcdefg"), ""), folder / "1.0.0")
     assert "is a prepared copy of 'mnist' with train, validation, test, not of FER2013" in refused(folder)
 
 

@@ -337,6 +337,24 @@ def test_values_that_are_no_floats_or_too_many(tmp_path):
             read(path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite(tmp_path, value):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/conv2d/vars/0"] = np.full((1, 1, 1, 1), value, np.float32)
+    with pytest.raises(CheckpointError, match="'0' holds values that are not finite"):
+        read(path)
+
+
+def test_an_archive_that_unpacks_to_too_much(keras_files, tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(keras_files / "model.weights.h5", "model.weights.h5")
+        archive.writestr("config.json", b" " * (17 << 20))
+    with pytest.raises(CheckpointError, match="its members unpack to more than 16,777,216 bytes"):
+        read(path)
+
+
 def test_without_h5py(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UserError, match="pip install h5py"):

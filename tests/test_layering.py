@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "export", "machine", "metrics", "random_bits", "report", "scores"),
-        *("tensorboard", "text_table"),
+        *("", "card_facts", "errors", "export", "forms", "machine", "metrics", "random_bits", "report"),
+        *("scores", "tensorboard", "text_table"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),
         *("models.trace",),
@@ -26,10 +26,9 @@ FLOORS = [
     },
     {
         *("buckets", "compiled", "config", "processes", "python_file", "score_table", "sharding"),
-        *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.idx", "data.packed"),
-        *("data.prepared", "data.synthetic_faces"),
+        *("data.digits", "data.download", "data.fer2013_facts", "data.fit_image", "data.prepared"),
+        *("data.synthetic_faces",),
         *("export.formats",),
-        *("models.keras_files",),
         *("predict.opencv",),
         *("report.curves", "report.paired"),
         *("sweep.experiment",),
@@ -37,8 +36,7 @@ FLOORS = [
     {
         *("checkpoint", "files", "flag_errors", "lock", "members", "schedules", "signals", "summary"),
         *("sweep",),
-        *("data.augment", "data.bucket_copy", "data.fer2013_compact", "data.fer2013_csv"),
-        *("data.fer2013_folder", "data.fer_plus", "data.index_lists"),
+        *("data.augment", "data.bucket_copy", "data.fer2013_folder", "data.fer_plus", "data.index_lists"),
         *("export.runtime",),
         *("models.lowering",),
         *("predict.digits", "predict.faces", "predict.frames"),
@@ -46,31 +44,32 @@ FLOORS = [
     },
     {
         *("command", "losses", "optim", "provenance", "writers"),
-        *("data.places", "data.subsets"),
+        *("data.fer2013_compact", "data.packed", "data.places", "data.subsets"),
         *("export.web_runtime",),
-        *("models.convolution", "models.network"),
+        *("models.convolution", "models.keras_files", "models.network"),
         *("predict.framing",),
         *("report.findings",),
     },
     {
         *("inside", "over_seeds", "run_words"),
-        *("data.facial_expressions", "data.faults", "data.fer2013", "data.folder", "data.mnist"),
+        *("data.facial_expressions", "data.faults", "data.fer2013_csv", "data.folder", "data.idx"),
         *("export.table",),
         *("models.ensemble", "models.keras_weights", "models.layers"),
     },
     {
-        *("audit_text", "data"),
+        *("audit_text",),
+        *("data.fer2013", "data.mnist"),
         *("models.chain", "models.compact", "models.fer", "models.inference", "models.mini", "models.mnist"),
         *("models.residual",),
         *("report.compare_page", "report.looks", "report.page"),
     },
     {
-        *("audit", "models"),
+        *("data", "models"),
         *("export.keras",),
         *("report.look_figures",),
     },
     {
-        *("steps",),
+        *("audit", "steps"),
         *("export.function",),
         *("report.pictures",),
     },
@@ -113,20 +112,19 @@ FLOORS = [
     },
     {
         *("main", "predict"),
-        *("predict.draw", "predict.output"),
+        *("predict.draw", "predict.output", "predict.sources"),
         *("report.__main__",),
         *("sweep.run",),
     },
     {
-        *("predict.sources",),
+        *("predict.job",),
         *("sweep.sweep",),
     },
     {
         *("reproduce",),
-        *("predict.job",),
+        *("predict.__main__",),
         *("sweep.__main__",),
     },
-    {"predict.__main__"},
 ]
 
 # A library, and the modules that may import it; a name that ends with a dot stands for a whole folder.

@@ -161,6 +161,7 @@ def test_a_class_without_an_example_is_told_by_its_name(options):
         ({"class_weights": "balance"}, r"config\.loss\.class_weights: .* did you mean 'balanced'\?"),
         ({"class_weights_exponent": -1.0}, r"config\.loss\.class_weights_exponent must be at least 0, not -1\.0"),
         ({"logit_adjustment": -1.0}, r"config\.loss\.logit_adjustment must be at least 0, not -1\.0"),
+        ({"logit_adjustment": 1e300}, r"config\.loss\.logit_adjustment must be at most 100\.0"),
         ({"targets": "ferplus"}, r"config\.loss\.targets: .* did you mean 'fer_plus'\?"),
     ],
 )

@@ -208,6 +208,24 @@ def test_what_cannot_be_used(tmp_path, name, bytes_, message):
         assert str(caught.value).startswith(f"{path} {message}") and "\n" not in str(caught.value)
 
 
+def test_many_pixels_in_few_bytes_are_not_unpacked():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8000, 8000)).save(buffer, "WEBP", lossless=True)
+    with pytest.raises(DataError, match=r"the picture promises 8000x8000 pixels in [0-9,]+ bytes: scale it down first"):
+        fit_image(buffer.getvalue(), (8, 8, 1))
+
+
+def test_of_a_damaged_tiff_nothing_else_is_said(capfd):
+    buffer = io.BytesIO()
+    noise = np.random.RandomState(0).randint(0, 256, (12, 12)).astype(np.uint8)
+    Image.fromarray(noise).save(buffer, "TIFF", compression="tiff_deflate")
+    content = bytearray(buffer.getvalue())
+    content[8:12] = b"\xff" * 4
+    with pytest.raises(DataError, match="cannot be decoded"):
+        fit_image(bytes(content), (8, 8, 1))
+    assert capfd.readouterr().err == ""
+
+
 def test_what_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.png cannot be read: No such file"):
         fit_image(tmp_path / "nowhere.png", GRAY)

@@ -219,6 +219,17 @@ def test_a_calibration_is_fitted_on_validation_once_and_changes_no_label(tiny_ru
         network_of(folder)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), 1e9, "1.0", True, None])
+def test_a_temperature_that_is_none_is_told(tiny_run, tmp_path, value):
+    folder = copy_run(tiny_run / "clean", tmp_path / "run")
+    network_of(folder)
+    kept = provenance.read_json(folder / "calibration.json")
+    kept["calibrations"][0]["temperature"] = value
+    provenance.write_json(folder / "calibration.json", kept)
+    with pytest.raises(UserError, match=r"calibration\.json is damaged: delete it"):
+        network_of(folder)
+
+
 def test_without_its_validation_images_a_network_is_uncalibrated_and_says_why(tiny_run, tmp_path, monkeypatch):
     folder = copy_run(tiny_run / "clean", tmp_path / "run")
 

@@ -21,7 +21,7 @@ from fer_jax import provenance
 from fer_jax.data import digits as embedded
 from fer_jax.errors import DataError
 from fer_jax.predict import __main__ as command_line
-from fer_jax.predict import draw, frames, output, predictor
+from fer_jax.predict import draw, frames, output, predictor, sources
 from fer_jax.predict.predictor import Answer, Item, Prediction
 
 KEYS = (
@@ -375,6 +375,15 @@ def test_an_unreadable_folder_inside_is_told(opened, pictures, tmp_path, monkeyp
     result = opened(str(tmp_path), "--format=jsonl")
     assert result.code == 1 and [found["label"] is None for found in lines(result)] == [True, False]
     assert "closed cannot be read: Permission denied" in lines(result)[0]["error"]
+
+
+def test_a_pipe_in_a_folder_is_passed_over(tmp_path, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "a.png")
+    (folder / "b.png").touch()
+    assert [item.name for item in sources.find([str(folder)]).items] == [str(folder / "b.png")]
+    assert "1 files that do not end as pictures do are passed over" in capsys.readouterr().err
 
 
 def test_a_source_that_is_an_error_is_answered_with_it(network):

@@ -259,7 +259,12 @@ def test_a_torn_last_line_is_told_and_the_rows_before_it_are_kept(command, words
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
-    [("{", "line 2 is no JSON"), ("3", "line 2 is no row of a sweep"), ('{"variant": "a"}', "(its 'seed' is missing")],
+    [
+        ("{", "line 2 is no JSON"),
+        ("[" * 100_000, "line 2 is no JSON"),
+        ("3", "line 2 is no row of a sweep"),
+        ('{"variant": "a"}', "(its 'seed' is missing"),
+    ],
 )
 def test_a_damaged_row_is_told_with_its_line(command, words, training, tmp_path, line, sentence):
     assert command(*words).code == 0

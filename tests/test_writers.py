@@ -37,7 +37,13 @@ def test_a_resume_takes_out_the_epochs_that_it_trains_again(tmp_path):
     assert read_metrics(tmp_path) == [line(1), line(2), line(3), line(4)]
 
 
-@pytest.mark.parametrize("torn", ['{"epoch": 3, "st', "\x00\x00\x00", "7"])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        *('{"epoch": 3, "st', "\x00\x00\x00", "7", "[" * 100_000, '{"step": 3}', '{"epoch": "3"}'),
+        *('{"epoch": 3, "train_loss": "x"}', '{"epoch": 3, "train_loss": [null]}', '{"epoch": 3, "": {}}'),
+    ],
+)
 def test_a_torn_last_line_is_left_out(tmp_path, torn):
     write(tmp_path, [1, 2])
     with (tmp_path / "metrics.jsonl").open("a") as file:

@@ -5,10 +5,7 @@ the median predictor of JPEG-LS (Weinberger et al. 2000); `index`, uint16 [rows]
 `emotion`, uint8 [rows].
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping
-from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from tqdm import tqdm
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fer2013_facts import CLASS_NAMES, SIDE
 from fer_jax.errors import DataError
+from fer_jax.files import most_unpacked
 
 FILES = {
     "train": "fer2013_train.npz",
@@ -54,11 +52,18 @@ def read(files: Mapping[str, Path]) -> DataSet:
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            residual, index, emotion = (arrays[name] for name in ("residual", "index", "emotion"))
+            most = most_unpacked(path.stat().st_size)
+            if sum(member.file_size for member in arrays.zip.infolist()) > most:
+                raise DataError(f"{path} unpacks to more than {most:,} bytes, which is no FER2013: get the file again")
+            found = [arrays[name] for name in ("residual", "index", "emotion")]
+            # What is no array comes as its bytes.
+            residual, index, emotion = (np.asarray(values) for values in found)
     except KeyError as error:
         raise DataError(f"{path}: {error.args[0].rstrip('.')}, so it is no compact FER2013: get it again") from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
-        # A file that is no archive at all is taken for a pickle, or for a single array.
+    except DataError:
+        raise
+    except Exception as error:
+        # zipfile and numpy raise a dozen kinds; a file that is no archive is taken for a pickle, or a single array.
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path} is no whole .npz file ({reason}): get the file again") from error
     whole = residual.dtype == emotion.dtype == np.uint8 and index.dtype == np.uint16
@@ -66,6 +71,10 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise DataError(
             f"{path}: arrays residual {residual.dtype} {residual.shape}, index {index.dtype} {index.shape} and emotion "
             f"{emotion.dtype} {emotion.shape} are no compact FER2013: get the file again"
+        )
+    if len(index) * SIDE * SIDE > most:
+        raise DataError(
+            f"{path} repeats its images up to more than {most:,} bytes, which is no FER2013: get the file again"
         )
     if not len(index):
         raise DataError(f"{path} holds no image: get the file again")

@@ -57,6 +57,8 @@ def find(folder: Path) -> tuple[tuple[Path, ...], str]:
             for path in pictures:
                 if path.suffix.lower() not in _ENDINGS:
                     raise DataError(f"{path} is no picture by its name ({', '.join(_ENDINGS)}): move it away")
+                if path.exists() and not path.is_file():
+                    raise DataError(f"{path} is no file: move it away")
             if pictures:
                 seen.add(CLASS_NAMES[_LABELS[inside.name.lower()]])
             paths += pictures

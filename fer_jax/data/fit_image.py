@@ -28,6 +28,8 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 """A picture: a file, the bytes of one, what Pillow has opened, or its pixels, uint8 [H, W] or [H, W, 1 or 3]."""
 
 _SMALLEST_SIDE = 8
+# A few bytes may promise pixels that fill the memory; a photograph has up to 20 a byte.
+_MANY_PIXELS, _PIXELS_A_BYTE = 2**24, 200
 _SIXTEEN_BITS = 65535
 
 
@@ -49,8 +51,8 @@ def fit_image(source: Source, image_shape: tuple[int, int, int], name: str = "")
 
     Raises:
       DataError: naming the picture, if it is none, is damaged, has more pixels than Pillow takes to be harmless (some
-        89 million), or fewer than 8 pixels on a side (fewer than the network's, for smaller networks): nothing can be
-        seen in it, and scaled up it would be answered like any other.
+        89 million) or than its bytes can hold, or fewer than 8 pixels on a side (fewer than the network's, for smaller
+        networks): nothing can be seen in it, and scaled up it would be answered like any other.
     """
     height, width, channels = image_shape
     mode = {1: "L", 3: "RGB"}[channels]
@@ -147,11 +149,38 @@ def _image(source: Source, name: str) -> contextlib.AbstractContextManager[Image
             raise DataError(f"{name} cannot be read: {getattr(error, 'strerror', error)}") from error
     if not source:
         raise DataError(f"{name} is empty: get it again, or remove it")
-    return Image.open(io.BytesIO(source), formats=_formats())
+    image = Image.open(io.BytesIO(source), formats=_formats())
+    if image.width * image.height > max(_MANY_PIXELS, _PIXELS_A_BYTE * len(source)):
+        image.close()
+        raise DataError(
+            f"{name} promises {image.width}x{image.height} pixels in {len(source):,} bytes: scale it down first"
+        )
+    return image
+
+
+@contextlib.contextmanager
+def _quiet_libtiff(image: Image.Image) -> Iterator[None]:
+    """Keeps off stderr what libtiff writes there of damage, past Python; Pillow's own error tells of it too."""
+    if image.format != "TIFF":
+        yield
+        return
+    try:
+        kept = os.dup(2)
+    except OSError:  # There is no stderr.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()
+    with _quiet_libtiff(image):
+        image.load()
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # EXIF that cannot be read says nothing: viewers show such a picture as it is stored.

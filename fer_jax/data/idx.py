@@ -1,13 +1,12 @@
 """A strict reader for IDX, the format of MNIST's files: a big-endian header, then raw bytes."""
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from fer_jax.data.packed import open_packed
 from fer_jax.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
@@ -76,12 +75,7 @@ def _read(path: Path, dimensions: int, what: str) -> np.ndarray:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file, open_packed(file, path) as stream:
+            return stream.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if path.suffix != ".gz" or not content:
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is a damaged or truncated gzip file ({error}); get the file again") from error

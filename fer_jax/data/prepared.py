@@ -21,6 +21,7 @@ from absl import logging
 
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.errors import DataError
+from fer_jax.forms import misfit
 
 _BLOCK = 1000
 _METADATA = "metadata.json"
@@ -128,12 +129,18 @@ def read(directory: Path) -> DataSet:
             builder = tfds.builder_from_directory(str(directory))
             splits = {name: _read_split(builder.as_data_source(name)) for name in builder.info.splits}
         metadata = json.loads((directory / _METADATA).read_text(encoding="utf-8"))
+        wrong = misfit(metadata, {"name": str, "class_names": [str], "source": str, "fingerprint": str})
+        if wrong is not None:
+            raise ValueError(f"{_METADATA} is damaged: {wrong or 'all of it'}")
         data = DataSet(metadata["name"], splits, tuple(metadata["class_names"]), metadata["source"])
         fingerprint = metadata["fingerprint"]
     except Exception as error:  # A damaged file shows up as any of a dozen errors of TFDS, protobuf and array_record.
         raise DataError(f"{directory} is no whole prepared copy of ours ({_first_line(error)})") from error
     if data.fingerprint != fingerprint:
         raise DataError(f"{directory}: the examples are not those that were prepared (fingerprint {fingerprint[:12]})")
+    for name, split in splits.items():
+        if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(data.class_names):
+            raise DataError(f"{directory}: the labels of {name} are not those of its {len(data.class_names)} classes")
     return data
 
 
@@ -141,7 +148,7 @@ def recorded_fingerprint(directory: Path) -> str:
     """What `directory` says that the fingerprint of its data is; '' if it is no prepared copy."""
     try:
         return str(json.loads((directory / _METADATA).read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 
@@ -152,7 +159,12 @@ def _read_split(records: Sequence[Any]) -> Split:
         if values.dtype.kind in "OS":  # Text comes back as the bytes of each string.
             columns[name] = np.array([value.decode() for value in values])
     images, labels = columns.pop("images"), columns.pop("labels")
-    if images.ndim != 4 or any(len(values) != len(images) for values in (labels, *columns.values())):
+    if (
+        images.dtype != np.uint8
+        or labels.dtype != np.int32
+        or images.ndim != 4
+        or any(len(values) != len(images) for values in (labels, *columns.values()))
+    ):
         raise ValueError(f"images {images.shape}, labels {labels.shape} and extras do not belong together")
     return Split(images, labels, columns)
 

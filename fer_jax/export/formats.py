@@ -2,10 +2,12 @@
 
 import importlib
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 from fer_jax.errors import UserError
+from fer_jax.export.content import Loaded
 
 
 class Format(NamedTuple):
@@ -39,6 +41,24 @@ FORMATS = {
 def room(name: str) -> ModuleType:
     """The module of a format, with `write(path, content)` and `open_file(path)`; its libraries are not imported yet."""
     return importlib.import_module(f"fer_jax.export.{FORMATS[name].room}")
+
+
+def open_file(name: str, path: Path) -> Loaded:
+    """An exported file in its own runtime.
+
+    Raises:
+      UserError: it is damaged, or of another format.
+    """
+    try:
+        found = room(name).open_file(path)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # Each runtime has its own.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is no whole export to {name} ({reason[:200]}): export the run again") from error
+    if not isinstance(found.metadata, dict) or not all(isinstance(text, str) for text in found.metadata.values()):
+        raise UserError(f"{path} is no export of a run: its metadata are no text by key")
+    return found
 
 
 def check_installed(names: list[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from fer_jax.errors import UserError
 from fer_jax.export.content import INPUT, OUTPUT, Content, Loaded
 from fer_jax.export.quiet import quiet
+from fer_jax.files import check_zip
 from fer_jax.models.chain import PIXELS, RELU, STANDARDISED, Link, chain
 from fer_jax.models.keras_files import NAMES
 from fer_jax.models.layers import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, STANDARDISED_FLOOR
@@ -19,6 +20,8 @@ from fer_jax.models.layers import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, STAND
 METADATA = "metadata.json"
 """Keras's own member of the archive: ours stands in it under the key `KEY`."""
 KEY = "fer_jax"
+MEMBERS = {METADATA, "config.json", "model.weights.h5"}
+"""What Keras writes into its archive."""
 
 
 def write(path: Path, content: Content) -> None:
@@ -119,9 +122,13 @@ def _layer(keras: Any, link: Link, x: Any) -> Any:
 def open_file(path: Path) -> Loaded:
     """The file, by nothing but Keras, on JAX."""
     keras = _keras()
+    with zipfile.ZipFile(path) as archive:
+        check_zip(archive, path.stat().st_size)
+        # Keras unpacks to a folder what it finds.
+        if strange := sorted(set(archive.namelist()) - MEMBERS):
+            raise UserError(f"{path} is no Keras model: it holds '{strange[0]}'")
+        metadata = json.loads(archive.read(METADATA))[KEY]
     with quiet():
         model = keras.saving.load_model(path)
-    with zipfile.ZipFile(path) as archive:
-        metadata = json.loads(archive.read(METADATA))[KEY]
     runtime = f"keras {keras.__version__} on jax {importlib.metadata.version('jax')}"
     return Loaded(lambda images: np.asarray(model.predict_on_batch(images)), metadata, runtime)

@@ -84,7 +84,9 @@ def open_file(path: Path) -> Loaded:
     """The file, by nothing but onnxruntime, on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # What is wrong is raised too.
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     metadata = dict(session.get_modelmeta().custom_metadata_map)
     return Loaded(
         lambda images: session.run([OUTPUT], {INPUT: images})[0], metadata, f"onnxruntime {onnxruntime.__version__}"

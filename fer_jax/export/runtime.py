@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.export.formats import room
+from fer_jax.export import formats
 
 BATCH = 256
 """Images at once."""
@@ -27,7 +27,7 @@ def batches(images: np.ndarray) -> list[np.ndarray]:
 def main(name: str, file: str, images_file: str, result_file: str) -> None:
     """Writes the probabilities of the images, the seconds that one takes, and what stands in the file."""
     images = np.load(images_file)
-    opened = room(name).open_file(Path(file))
+    opened = formats.open_file(name, Path(file))
     found: dict[str, Any] = {"probabilities": np.concatenate([opened.predict(batch) for batch in batches(images)])}
     if opened.logits:
         found["logits"] = np.concatenate([opened.logits(batch) for batch in batches(images)])

@@ -62,9 +62,31 @@ def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, st
     try:
         variables, metadata = unpack(Path(path))
         fields = json.loads(metadata["config"])["model"]
-    except (OSError, KeyError, ValueError) as error:
+        model = models.create(**fields)
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is no export of a run: {error}") from error
-    return models.create(**fields), variables, metadata
+    _check(path, model, flatten_dict(variables, sep="/"))
+    return model, variables, metadata
+
+
+def _check(path: str | Path, model: models.Network, tensors: dict[str, np.ndarray]) -> None:
+    """Checks that the tensors are those of the network, and finite."""
+    images = jax.ShapeDtypeStruct((1, *model.image_shape), np.uint8)
+    shapes = flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), images)), sep="/")
+    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
+    found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                f"'{path}': tensor '{name}' is {_words(found.get(name))}, and the network's "
+                f"{_words(expected.get(name))}"
+            )
+        if not np.isfinite(tensors[name]).all():
+            raise CheckpointError(f"'{path}': tensor '{name}' holds values that are not finite")
+
+
+def _words(kind: tuple[tuple[int, ...], np.dtype] | None) -> str:
+    return "missing" if kind is None else f"{kind[1]} {kind[0]}"
 
 
 def open_file(path: Path) -> Loaded:

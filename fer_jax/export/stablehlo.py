@@ -14,6 +14,7 @@ import numpy as np
 from jax import export
 
 from fer_jax.export.content import Content, Loaded
+from fer_jax.files import check_zip
 
 # What makes the network is imported where it is written, so that a file is opened by JAX alone.
 
@@ -43,6 +44,7 @@ def write(path: Path, content: Content) -> None:
 def open_file(path: Path) -> Loaded:
     """The file, by nothing but JAX."""
     with zipfile.ZipFile(path) as archive:
+        check_zip(archive, path.stat().st_size)
         exported = export.deserialize(bytearray(archive.read(PROGRAM)))
         metadata = json.loads(archive.read(METADATA))
     program = jax.jit(exported.call)

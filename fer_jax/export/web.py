@@ -7,6 +7,7 @@ page from a disk can fetch nothing. What frames a picture is in `page/`, in the 
 import base64
 import gzip
 import importlib.resources
+import io
 import json
 import re
 import tempfile
@@ -18,6 +19,7 @@ from fer_jax.errors import UserError
 from fer_jax.export import onnx
 from fer_jax.export.content import Content, Loaded
 from fer_jax.export.web_runtime import PROGRAM, VERSION, WASM, runtime_files
+from fer_jax.files import most_unpacked
 
 PROGRAMS = ("pictures.js", "digits.js", "app.js")
 DIGIT_WORDS = (
@@ -113,6 +115,15 @@ def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, mtime=0)).decode()
 
 
+def _unpacked(packed: bytes) -> bytes:
+    most = most_unpacked(len(packed))
+    with gzip.open(io.BytesIO(packed)) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"the network in the page unpacks to more than {most:,} bytes, which is too much for its size")
+    return content
+
+
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
@@ -129,6 +140,6 @@ def open_file(path: Path) -> Loaded:
 
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "network.onnx"
-        network.write_bytes(gzip.decompress(base64.b64decode(inside("network"))))
+        network.write_bytes(_unpacked(base64.b64decode(inside("network"))))
         loaded = onnx.open_file(network)
     return loaded._replace(metadata=json.loads(inside("facts"))["metadata"])

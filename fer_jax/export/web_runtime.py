@@ -18,6 +18,8 @@ FILES = {
     WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 """Plain WebAssembly on the CPU, and the program around it: the SHA-256 of each."""
+ARCHIVE = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+"""SHA-256 of the package as npm has it."""
 _SECONDS = 600
 
 
@@ -78,13 +80,12 @@ def _from_npm() -> dict[str, bytes]:
         if done.returncode or len(archives) != 1:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise UserError(f"npm could not fetch {PACKAGE} {VERSION} ({reason[:200]}): {hint}")
+        if hashlib.sha256(archives[0].read_bytes()).hexdigest() != ARCHIVE:
+            raise UserError(f"what npm fetched is not {PACKAGE} {VERSION} (its SHA-256 differs): {hint}")
         found = {}
-        try:
-            with tarfile.open(archives[0]) as archive:
-                for name in FILES:
-                    # Read by its name, and never unpacked to where the archive would have it.
-                    member = archive.extractfile(f"package/dist/{name}")
-                    found[name] = _checked(name, member.read() if member else b"", f"{name} from npm")
-        except (KeyError, tarfile.TarError) as error:
-            raise UserError(f"what npm fetched is not {PACKAGE} {VERSION} ({error}): {hint}") from error
+        with tarfile.open(archives[0]) as archive:
+            for name in FILES:
+                # Read by its name, and never unpacked to where the archive would have it.
+                member = archive.extractfile(f"package/dist/{name}")
+                found[name] = _checked(name, member.read() if member else b"", f"{name} from npm")
         return found

@@ -10,15 +10,13 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fer_jax.errors import CheckpointError, UserError
-
-MAX_BYTES = 2**31
-"""The largest array or archive member that is read: a small damaged file may claim to hold any size."""
+from fer_jax.files import check_zip, most_unpacked
 
 NAMES = {
     "conv": ("kernel", "bias"),
@@ -71,29 +69,67 @@ def read(path: str | Path) -> KerasFile:
         if zipfile.is_zipfile(path):
             weights, order = _read_archive(path)
             with h5py.File(io.BytesIO(weights), "r") as file:
-                return _read_keras_3(path, file, order)
+                return _read_keras_3(_Arrays(path, len(weights)), file, order)
+        arrays = _Arrays(path, Path(path).stat().st_size)
         with h5py.File(path, "r") as file:
-            root = _child(file, "model_weights", path) if "model_weights" in file else file
+            root = arrays.child(file, "model_weights") if "model_weights" in file else file
             if "layer_names" in root.attrs or "layer_names0" in root.attrs:
-                return _read_keras_2(path, root)
-            return _read_keras_3(path, file, None)
-    # What the two libraries raise on damaged bytes, depending on where the damage is.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                return _read_keras_2(arrays, root)
+            return _read_keras_3(arrays, file, None)
+    except CheckpointError:
+        raise
+    except UserError as error:
+        raise CheckpointError(f"'{path}': {error}") from error
+    except Exception as error:  # The libraries raise a dozen kinds on damaged bytes, depending on where the damage is.
         raise CheckpointError(f"'{path}' is damaged, or is no Keras weights file: {error}") from error
+
+
+class _Arrays:
+    """The values of one file.
+
+    Args:
+      path: of the file, for errors.
+      size: in bytes; what is promised beyond its worth is not read, as a small file may promise anything.
+    """
+
+    def __init__(self, path: str | Path, size: int):
+        self.path = path
+        self._left = most_unpacked(size)
+
+    def child(self, group, name: str):
+        """`group[name]`, a path of hard links: a soft or external link could lead to another file."""
+        import h5py
+
+        for part in name.split("/"):
+            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+                raise CheckpointError(f"'{self.path}': '{name}' is missing, or is a link, which is not followed")
+            group = group[part]
+        return group
+
+    def read(self, group, name: str) -> np.ndarray:
+        """The floats under a name."""
+        dataset = self.child(group, name)
+        if getattr(dataset, "external", None) or getattr(dataset, "is_virtual", False):
+            raise CheckpointError(f"'{self.path}': '{name}' has its values in another file, which is not followed")
+        if dataset.dtype.kind == "f":
+            self._left -= dataset.nbytes
+        if dataset.dtype.kind != "f" or self._left < 0:
+            raise CheckpointError(
+                f"'{self.path}': '{name}' is no array of floats that fits a network ({dataset.dtype})"
+            )
+        values = np.asarray(dataset)
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"'{self.path}': '{name}' holds values that are not finite")
+        return values
 
 
 def _read_archive(path: str | Path) -> tuple[bytes, list[str] | None]:
     """The bytes of `model.weights.h5`, and the names under which it has the layers in the network's order, if known."""
     with zipfile.ZipFile(path) as archive:
+        check_zip(archive, Path(path).stat().st_size)
         names = archive.namelist()
-        for name in names:
-            if name.startswith(("/", "\\")) or ":" in name or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-                raise CheckpointError(f"'{path}': the archive's member '{name}' points out of the archive")
         if "model.weights.h5" not in names:
             raise CheckpointError(f"'{path}' is an archive without model.weights.h5, so it is no Keras model")
-        for name in ("model.weights.h5", "config.json"):
-            if name in names and archive.getinfo(name).file_size > MAX_BYTES:
-                raise CheckpointError(f"'{path}': the archive's member '{name}' is larger than {MAX_BYTES} bytes")
         weights = archive.read("model.weights.h5")
         config = json.loads(archive.read("config.json")) if "config.json" in names else {}
     inner = config.get("config") if isinstance(config, dict) else None
@@ -110,36 +146,37 @@ def _read_archive(path: str | Path) -> tuple[bytes, list[str] | None]:
     return weights, order
 
 
-def _read_keras_3(path: str | Path, file, order: list[str] | None) -> KerasFile:
+def _read_keras_3(arrays: _Arrays, file, order: list[str] | None) -> KerasFile:
     """layers/<class>_<count>/vars/<i>, where HDF5 lists the names by alphabet (conv2d_10 before conv2d_2)."""
+    path = arrays.path
     if "layers" not in file:
         raise CheckpointError(f"'{path}' has neither the layout of a Keras 3 nor of a Keras 2 weights file")
     found = {}
-    group = _child(file, "layers", path)
+    group = arrays.child(file, "layers")
     for name in group:
-        layer = _child(group, name, path)
+        layer = arrays.child(group, name)
         inner = set(layer) - {"vars", "seed_generator"}
-        values = _child(layer, "vars", path) if "vars" in layer else {}
+        values = arrays.child(layer, "vars") if "vars" in layer else {}
         match = re.fullmatch(r"(.+?)(?:_(\d+))?", name)
         kind = _KERAS_3_NAMES.get(match[1]) if match else None
         if not match or inner or (len(values) and kind is None):
             raise CheckpointError(f"'{path}': layer '{name}' is of a kind that our networks do not have")
         if kind:
-            weights = [_array(values, str(i), path) for i in range(len(values))]
+            weights = [arrays.read(values, str(i)) for i in range(len(values))]
             found[name] = int(match[2] or 0), StoredLayer(name, kind, weights)
     if order is not None and set(order) == set(found):
         return KerasFile([found[name][1] for name in order], in_order=True)
     return KerasFile([layer for _, layer in sorted(found.values(), key=lambda pair: pair[0])], in_order=False)
 
 
-def _read_keras_2(path: str | Path, root) -> KerasFile:
+def _read_keras_2(arrays: _Arrays, root) -> KerasFile:
     """<layer>/<weight name>, with the names and their order in the attributes layer_names and weight_names."""
-    layers = []
+    path, layers = arrays.path, []
     for name in _names(root, "layer_names"):
-        group = _child(root, name, path)
+        group = arrays.child(root, name)
         values = {}
         for weight in _names(group, "weight_names"):
-            values[weight.rsplit("/", 1)[-1].split(":")[0]] = _array(group, weight, path)
+            values[weight.rsplit("/", 1)[-1].split(":")[0]] = arrays.read(group, weight)
         if len(values) != len(list(_names(group, "weight_names"))):
             raise CheckpointError(f"'{path}': layer '{name}' is a model of its own, which our networks do not have")
         if not values:
@@ -160,23 +197,3 @@ def _names(group, attribute: str) -> Iterator[str]:
     for part in parts:
         for name in group.attrs[part]:
             yield name.decode() if isinstance(name, bytes) else str(name)
-
-
-def _child(group, name: str, path: str | Path):
-    """`group[name]`, a path of hard links: a soft or external link could lead to another file."""
-    import h5py
-
-    for part in name.split("/"):
-        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise CheckpointError(f"'{path}': '{name}' is missing, or is a link, which is not followed")
-        group = group[part]
-    return group
-
-
-def _array(group, name: str, path: str | Path) -> np.ndarray:
-    dataset = _child(group, name, path)
-    if getattr(dataset, "external", None) or getattr(dataset, "is_virtual", False):
-        raise CheckpointError(f"'{path}': '{name}' has its values in another file, which is not followed")
-    if dataset.nbytes > MAX_BYTES or dataset.dtype.kind != "f":
-        raise CheckpointError(f"'{path}': '{name}' is no array of floats that fits a network ({dataset.dtype})")
-    return np.asarray(dataset)

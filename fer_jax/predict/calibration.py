@@ -16,12 +16,19 @@ from fer_jax import data, provenance, scores
 from fer_jax.build import resolve
 from fer_jax.checkpoint import digest
 from fer_jax.errors import UserError, warn
+from fer_jax.forms import misfit
 from fer_jax.open_trained import Trained
 from fer_jax.steps import TrainState
 
 FILE = "calibration.json"
 LEAST, MOST = 0.05, 20.0
 """The temperatures that are tried: a network that is always right, or no better than chance, is given an end."""
+
+_CASES = {"before": float, "after": float}
+_ENTRY = {
+    **{"step": int, "member": int, "view": str, "state_sha256": str, "temperature": float, "examples": int},
+    **{"nll": _CASES, "calibration_error": _CASES},
+}
 
 Logits = Callable[[np.ndarray], np.ndarray]
 """uint8 images [N, H, W, C] -> float64 logits [N, classes]."""
@@ -125,11 +132,11 @@ def _read(path: Path) -> list[dict[str, Any]]:
     content = provenance.read_json(path)
     if content is None:
         return []
-    needed = {"step", "member", "view", "state_sha256", "temperature", "examples", "nll", "calibration_error"}
-    kept = content.get("calibrations") if isinstance(content, dict) else None
-    if not (isinstance(kept, list) and all(isinstance(entry, dict) and needed <= entry.keys() for entry in kept)):
+    if misfit(content, {"calibrations": [_ENTRY]}) is not None or not all(
+        LEAST <= entry["temperature"] <= MOST for entry in content["calibrations"]
+    ):
         raise UserError(f"{path} is damaged: delete it, and the temperature is fitted again")
-    return kept
+    return content["calibrations"]
 
 
 def about(protocol: str, entries: Sequence[Mapping[str, Any]]) -> str:

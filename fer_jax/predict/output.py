@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from fer_jax.errors import ConfigError, UserError
+from fer_jax.errors import ConfigError, UserError, printable
 from fer_jax.predict.predictor import Answer, Item, Prediction, Predictor
 from fer_jax.run_words import percent
 
@@ -19,12 +19,6 @@ _LONGEST_NAME = 60
 """Letters of a name in the table; of a longer one the end is shown."""
 
 Writer = Callable[[Answer], None]
-
-
-def printable(name: str) -> str:
-    """A name in one line of letters that every terminal and file takes: what is none is written as in Python."""
-    safe = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in safe)
 
 
 def format_of(stated: str | None, out: str) -> str:

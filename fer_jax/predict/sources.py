@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_jax.data.fit_image import ALL_SUFFIXES
-from fer_jax.errors import ConfigError, DataError, warn
+from fer_jax.errors import ConfigError, DataError, printable, warn
 from fer_jax.predict import frames
-from fer_jax.predict.output import printable
 from fer_jax.predict.predictor import Item
 
 STDIN = "-"
@@ -121,6 +120,12 @@ def _frames(path: Path, every: int) -> Iterator[Item]:
         yield Item(name, error)
 
 
+def _endless(folder: str, name: str) -> bool:
+    """Whether a name is that of a pipe or a device; a link that leads nowhere is told when its turn comes."""
+    path = Path(folder, name)
+    return path.exists() and not path.is_file()
+
+
 def _walk(root: Path) -> tuple[list[Path], list[DataError]]:
     """The pictures in a folder and the folders in it, sorted, and the folders that cannot be read."""
     pictures: list[Path] = []
@@ -143,7 +148,7 @@ def _walk(root: Path) -> tuple[list[Path], list[DataError]]:
                 seen.add(known)
         inside[:] = kept
         shown = [name for name in sorted(files) if not name.startswith(".")]
-        taken = [name for name in shown if Path(name).suffix.lower() in ALL_SUFFIXES]
+        taken = [name for name in shown if Path(name).suffix.lower() in ALL_SUFFIXES and not _endless(folder, name)]
         pictures += [Path(folder, name) for name in taken]
         others += len(shown) - len(taken)
     if others:

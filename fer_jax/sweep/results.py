@@ -8,17 +8,22 @@ from typing import Any, NamedTuple
 
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
+from fer_jax.forms import ANY, misfit
 from fer_jax.sweep.grid import Cell, Grid
 
 FILE = "results.jsonl"
 Row = Mapping[str, Any]
 """See `rows.make_row`."""
 
-_NEEDED: dict[str, type | tuple[type, ...]] = {
+_NUMBERS = {ANY: float}
+_NEEDED = {
     **{"variant": str, "seed": int, "digest": str, "epochs": int, "data": str, "protocol": str},
-    **{"params": dict, "last": dict, "best": dict, "curve": dict, "members": int},
-    **{"seconds_training": (int, float), "seconds_compiling": (int, float)},
+    **{"params": dict, "last": _NUMBERS, "best": _NUMBERS, "curve": {ANY: [(None, float)]}, "members": int},
+    **{"seconds_training": float, "seconds_compiling": float, "selected_by": (None, str)},
+    **{"test_reads": int, "machine": dict},
 }
+_SCORES = {ANY: {ANY: {ANY: {ANY: object}}}}
+"""By state, view and subset; see `scores`."""
 
 
 class Results(NamedTuple):
@@ -60,18 +65,32 @@ def read_results(path: Path) -> Results:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 return Results(path, rows, torn=True, ended=False)
             raise UserError(f"{path}, line {number} is no JSON: restore it, or take that line out") from error
-        for key, kind in _NEEDED.items():
-            if not isinstance(row, dict) or not isinstance(row.get(key), kind):
-                raise UserError(
-                    f"{path}, line {number} is no row of a sweep (its '{key}' is missing or of another type): restore "
-                    "it, or take that line out"
-                )
+        wrong = _fault(row)
+        if wrong is not None:
+            raise UserError(
+                f"{path}, line {number} is no row of a sweep (its '{wrong}' is missing or of another type): restore "
+                "it, or take that line out"
+            )
         rows.append(row)
     return Results(path, rows, ended=not content or content.endswith(b"\n"))
+
+
+def _fault(row: Any) -> str | None:
+    """The first key of what should be a row that is missing or of another type; None where it is a row."""
+    wrong = misfit(row, _NEEDED)
+    if wrong is None and "scores" in row:
+        wrong = misfit(row["scores"], _SCORES, "scores")
+    if wrong is None and not isinstance(row.get("select_by", ""), str):
+        wrong = "select_by"
+    if wrong is None and row["members"] < 1:
+        wrong = "members"
+    if wrong is None:
+        wrong = next((f"best.{key}" for key in row["last"] if key not in row["best"]), None)
+    return wrong
 
 
 def mend(results: Results) -> None:
