@@ -1,24 +1,42 @@
 """A run that is taught what another answers."""
 
+import shutil
+from functools import partial
+
 import numpy as np
 import pytest
+from conftest import TINY_TABLE
 
-from fer_jax import train
-from fer_jax.build import build, resolve
+from fer_jax import models, train
+from fer_jax.build import build, default_config, resolve
 from fer_jax.distill import with_teacher
 from fer_jax.errors import ConfigError
+from fer_jax.models import mnist
 from fer_jax.open_run import open_run
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, "tiny", partial(mnist.MnistNet, table=TINY_TABLE))
+        config = default_config(model="tiny", data_name="digits")
+        config.epochs, config.batch_size, config.data.limit, config.protocol = 2, 16, 100, "clean"
+        config.num_seeds, config.optim.learning_rate = 2, 0.01
+        folder = tmp_path_factory.mktemp("teacher") / "run"
+        train.train(config, workdir=str(folder))
+        return folder, config
+
+
 @pytest.fixture
-def teacher(tiny_config, tmp_path):
-    """A run of two seeds on the same images, and the config of a pupil."""
-    tiny_config.protocol, tiny_config.epochs, tiny_config.num_seeds = "clean", 2, 2
-    train.train(tiny_config, workdir=str(tmp_path / "teacher"))
-    tiny_config.num_seeds, tiny_config.seed = 1, 7
-    tiny_config.loss.targets, tiny_config.loss.teacher = "teacher", str(tmp_path / "teacher")
-    tiny_config.loss.teacher_share = 0.75
-    return tmp_path / "teacher", tiny_config
+def teacher(trained, tiny, tmp_path):
+    """A copy of that run, and the config of a pupil on the same images."""
+    shutil.copytree(trained[0], tmp_path / "teacher")
+    config = trained[1].copy_and_resolve_references()
+    config.num_seeds, config.seed = 1, 7
+    config.loss.targets, config.loss.teacher = "teacher", str(tmp_path / "teacher")
+    config.loss.teacher_share = 0.75
+    return tmp_path / "teacher", config
 
 
 def softmax(logits):

@@ -66,17 +66,18 @@ def test_the_scores_at_the_end_of_a_run(finished):
         assert set(over_seeds["ensemble"]["best"]) == set(over_seeds["best"])
 
 
-def test_a_network_of_networks():
+def test_a_network_of_networks(tiny):
     """Through the layout of training and that of exports: the mean of what each would answer."""
-    network = models.create(name="fer2013_best", channels=2, image_side=16)
-    images = np.random.RandomState(0).randint(0, 256, (9, 16, 16, 1)).astype(np.uint8)
-    each = [network.init(jax.random.key(seed), images[:1]) for seed in range(3)]
+    network = models.create(name=tiny)
+    images = np.random.RandomState(0).randint(0, 256, (9, 28, 28, 1)).astype(np.uint8)
+    init, answer = jax.jit(network.init), jax.jit(network.apply)
+    each = [init(jax.random.key(seed), images[:1]) for seed in range(3)]
+    wanted = np.mean([softmax(answer(own, images)) for own in each], axis=0)
     for layout in ("NHWC", "HCWN"):
         as_one = Ensemble(network=network, members=3, layout=layout)
-        found = as_one.apply(ensemble_variables(each), images)
-        wanted = np.mean([softmax(network.apply(own, images)) for own in each], axis=0)
+        found = jax.jit(as_one.apply)(ensemble_variables(each), images)
         np.testing.assert_allclose(np.exp(found), wanted, rtol=0, atol=1e-6)
-    assert (as_one.image_shape, as_one.num_classes) == ((16, 16, 1), 7)
+    assert (as_one.image_shape, as_one.num_classes) == ((28, 28, 1), 10)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -31,7 +31,13 @@ def pack(variables: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
 
 
 def unpack(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The variables and the metadata of a file that holds what `pack` gave.
+    """The variables and the metadata of a file that holds what `pack` gave; see `_read`."""
+    tensors, metadata = _read(path)
+    return unflatten_dict(tensors, sep="/"), metadata
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors by name and the metadata of a file of safetensors.
 
     Raises:
       OSError: it cannot be read.
@@ -41,8 +47,7 @@ def unpack(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
     try:
         with safe_open(str(path), framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return unflatten_dict(tensors, sep="/"), dict(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(str(error)) from error
 
@@ -60,13 +65,13 @@ def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, st
       ConfigError: the network that it names is not known here.
     """
     try:
-        variables, metadata = unpack(Path(path))
+        tensors, metadata = _read(Path(path))
         fields = json.loads(metadata["config"])["model"]
         model = models.create(**fields)
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is no export of a run: {error}") from error
-    _check(path, model, flatten_dict(variables, sep="/"))
-    return model, variables, metadata
+    _check(path, model, tensors)
+    return model, unflatten_dict(tensors, sep="/"), metadata
 
 
 def _check(path: str | Path, model: models.Network, tensors: dict[str, np.ndarray]) -> None:
