@@ -3,8 +3,8 @@
     python -m experiments.fer2013_record.miniature --out=runs/fer2013_record_miniature
 
 The search, the final runs and the ablation as they are stated, each through the sweep tool, but with 4 channels in
-place of 44, a tenth of the data, 1 to 3 epochs, and the first four recipes of the search and three of the ablation. What it prints says that the machinery works, and nothing of
-FER2013. Stopped and started again it goes on.
+place of 44, a tenth of the data, 1 to 3 epochs, and the first four recipes of the search and three of the ablation.
+What it prints says that the machinery works, and nothing of FER2013. Stopped and started again it goes on.
 """
 
 import argparse
