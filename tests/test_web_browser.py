@@ -101,7 +101,7 @@ def test_what_is_drawn_is_answered_as_in_python(opened, files):
     assert (drawn == 0).sum() > 3000
     expected = probabilities(files, "mnist", frame_digit(drawn).image)
     best = expected.argmax()
-    expect(page.locator("#label")).to_have_text(f"class {best}: {100 * expected[best]:.1f} %")
+    expect(page.locator("#label")).to_have_text(f"<b>{best}: {100 * expected[best]:.1f} %")
     page.click("#clear")
     expect(page.locator("#label")).to_be_empty()
 
@@ -139,7 +139,7 @@ def test_a_file_is_opened_and_what_is_no_picture_is_told(opened, files, tmp_path
     (tmp_path / "face.png").write_bytes(png(Image.fromarray(pixels)))
     page.set_input_files("#file", tmp_path / "face.png")
     expected = probabilities(files, "fer2013", pixels[..., None])
-    expect(page.locator("#label")).to_contain_text(f"class {expected.argmax()}:")
+    expect(page.locator("#label")).to_contain_text(f"<b>{expected.argmax()}:")
     (tmp_path / "text.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "text.png")
     expect(page.locator("#status")).to_contain_text("no picture")
