@@ -70,9 +70,3 @@ def local(word: str) -> Path:
 def failures(path: str | Path) -> type[Exception]:
     """What is raised where a file cannot be read or written: for a bucket it may be anything."""
     return Exception if is_bucket(path) else OSError
-
-
-def reason(error: BaseException) -> str:
-    """Why a file cannot be read or written, in a line."""
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return said.splitlines()[0] if said else type(error).__name__

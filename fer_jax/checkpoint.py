@@ -22,9 +22,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from fer_jax import processes
-from fer_jax.buckets import is_bucket, reason
+from fer_jax.buckets import is_bucket
 from fer_jax.config import check_at_least
-from fer_jax.errors import CheckpointError, LostProcessError
+from fer_jax.errors import CheckpointError, LostProcessError, reason
 from fer_jax.sharding import on_host
 
 FOLDER = "checkpoints"

@@ -34,14 +34,14 @@ def with_teacher(run: Run, config: Mapping[str, Any]) -> Run:
         return run
     source = config["loss"]["teacher"]
     try:
-        stated, record = read_trained_run(named(source))
+        folder = named(source)
+        stated, record = read_trained_run(folder)
     except ConfigError as error:
         raise ConfigError(f"config.loss.teacher = '{source}': {error}") from error
-    own = resolve(stated)
-    core = build_core(own, record["data"]["train_examples"], run.dataset.class_names)
+    core = build_core(resolve(stated), record["data"]["train_examples"], run.dataset.class_names)
     _check_can_teach(source, core.model, record, run)
     which = "best" if record["selected_by"] == "validation" else "last"
-    restored = restore_checked(core, named(source), which, record, exactly=False)
+    restored = restore_checked(core, folder, which, record, exactly=False)
     logits = core.members.unpack(
         split_logits(core.programs, restored.arrays["state"], prepare(run.splits.train, core.mesh))
     )

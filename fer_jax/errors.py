@@ -55,6 +55,12 @@ def speak_as(name: str) -> None:
     _speaker[0] = name
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed, in a line: what the system says, or the first line of the error's own words."""
+    said = getattr(error, "strerror", None) or str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
 def printable(text: str) -> str:
     """A text in one line of letters that every terminal and file takes: what is none is written as in Python."""
     safe = text.encode("utf-8", "backslashreplace").decode()

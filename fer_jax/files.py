@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 from fer_jax import processes
-from fer_jax.buckets import failures, is_bucket, reason
-from fer_jax.errors import UserError
+from fer_jax.buckets import failures, is_bucket
+from fer_jax.errors import UserError, reason
 
 _FREE, _TIMES = 1 << 24, 10
 

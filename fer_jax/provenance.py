@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
-from fer_jax.buckets import failures, reason
-from fer_jax.errors import UserError
+from fer_jax.buckets import failures
+from fer_jax.errors import UserError, reason
 from fer_jax.files import write_whole
 from fer_jax.machine import available_cores, processor
 

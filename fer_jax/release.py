@@ -23,6 +23,7 @@ from fer_jax.errors import ConfigError
 if TYPE_CHECKING:
     from fer_jax.open_run import Opened
     from fer_jax.releases import Release
+    from fer_jax.steps import TrainState
 
 # JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
 
@@ -125,7 +126,7 @@ def release(
         "config": _without_places(config),
         "record": {key: value for key, value in record.items() if key not in ("members", "over_seeds")},
         "step": step,
-        "calibrations": _calibrations(opened, place),
+        "calibrations": _calibrations(opened, place, state),
     }
     weights = {"params": state.params, "batch_stats": state.batch_stats}
     content = pack(weights, {releases.FACTS: json.dumps(told, ensure_ascii=False)})
@@ -169,18 +170,16 @@ def readme_row(name: str, found: "Release", size: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _calibrations(opened: "Opened", place: int) -> list[dict[str, Any]]:
-    """The temperatures of a member's state, one for each view that the run scored; none without a validation split."""
+def _calibrations(opened: "Opened", place: int, own: "TrainState") -> list[dict[str, Any]]:
+    """The temperatures of a member's state `own`, one a view that the run scored; none without a validation split."""
     from fer_jax.data.views import views_up_to
     from fer_jax.evaluate import prepare, split_logits
     from fer_jax.predict.calibration import fit, key_of
-    from fer_jax.steps import evaluated_part
 
     run, examples, found = opened.run, opened.examples, []
     if run.splits.watched_name != "validation":
         return []
     state, prepared = opened.restored.arrays["state"], prepare(examples, run.mesh)
-    own = run.members.unpack_tree(evaluated_part(state))[place]
     for view in views_up_to(run.options.tta):
         logits = run.members.unpack(split_logits(run.programs, state, prepared, view))[place]
         key = key_of(own, opened.steps[place], 0, view)

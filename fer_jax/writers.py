@@ -11,9 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from fer_jax import processes
-from fer_jax.buckets import failures, reason
+from fer_jax.buckets import failures
 from fer_jax.data.dataset import DataSet
-from fer_jax.errors import UserError
+from fer_jax.errors import UserError, reason
 from fer_jax.files import write_whole
 from fer_jax.forms import ANY, misfit
 from fer_jax.score_table import NAMES, format_classes, format_over_seeds, format_scores, has_parts, name_states

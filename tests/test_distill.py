@@ -1,31 +1,25 @@
 """A run that is taught what another answers."""
 
 import shutil
-from functools import partial
 
 import numpy as np
 import pytest
-from conftest import TINY_TABLE
+from scipy.special import softmax
+from tiny_runs import train_tiny
 
-from fer_jax import models, train
-from fer_jax.build import build, default_config, resolve
+from fer_jax import train
+from fer_jax.build import build, resolve
 from fer_jax.distill import with_teacher
 from fer_jax.errors import ConfigError
-from fer_jax.models import mnist
 from fer_jax.open_run import open_run
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of two seeds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, "tiny", partial(mnist.MnistNet, table=TINY_TABLE))
-        config = default_config(model="tiny", data_name="digits")
-        config.epochs, config.batch_size, config.data.limit, config.protocol = 2, 16, 100, "clean"
-        config.num_seeds, config.optim.learning_rate = 2, 0.01
-        folder = tmp_path_factory.mktemp("teacher") / "run"
-        train.train(config, workdir=str(folder))
-        return folder, config
+    folder = tmp_path_factory.mktemp("teacher") / "run"
+    config, _ = train_tiny(folder, epochs=2, num_seeds=2)
+    return folder, config
 
 
 @pytest.fixture
@@ -39,11 +33,6 @@ def teacher(trained, tiny, tmp_path):
     return tmp_path / "teacher", config
 
 
-def softmax(logits):
-    odds = np.exp(np.asarray(logits, np.float64))
-    return odds / odds.sum(-1, keepdims=True)
-
-
 def test_the_targets_are_the_mean_of_the_selected_states_and_the_labels(teacher):
     folder, config = teacher
     config = resolve(config)
@@ -52,7 +41,9 @@ def test_the_targets_are_the_mean_of_the_selected_states_and_the_labels(teacher)
     logits = opened.run.programs.predict(opened.restored.arrays["state"], opened.examples.images)
     labels = np.eye(10)[opened.examples.labels]
     assert (run.splits.train.labels == opened.examples.labels).all()
-    np.testing.assert_allclose(run.shares, 0.75 * softmax(logits).mean(0) + 0.25 * labels, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        run.shares, 0.75 * softmax(np.asarray(logits, np.float64), axis=-1).mean(0) + 0.25 * labels, rtol=0, atol=1e-5
+    )
     assert run.shares.dtype == np.float32 and run.teacher["members"] == 2
 
 

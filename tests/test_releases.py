@@ -100,7 +100,7 @@ def test_the_same_run_gives_the_same_bytes_and_the_digests_are_of_the_files(fold
 @pytest.mark.parametrize(
     ("source", "kept"),
     [
-        ("IDX files in /home/me/data/mnist, the canonical MNIST, prepared in /root/.cache/x", "canonical MNIST"),
+        ("IDX files in /home/me/data/mnist, the canonical MNIST, prepared in /home/me/.cache/x", "canonical MNIST"),
         ("the prepared copy /mnt/a b/mnist, the canonical MNIST", "canonical MNIST"),
         ("/home/me/runs/first", "first"),
         ("configs/mnist_15k.py", "configs/mnist_15k.py"),

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from fer_jax.buckets import file_system, is_bucket, named, reason
+from fer_jax.buckets import file_system, is_bucket, named
 from fer_jax.data.download import cache_folder
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, reason
 
 
 class _Stamp(NamedTuple):

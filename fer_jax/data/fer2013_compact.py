@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fer2013_facts import CLASS_NAMES, SIDE
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, reason
 from fer_jax.files import most_unpacked
 
 FILES = {
@@ -64,8 +64,7 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise
     except Exception as error:
         # zipfile and numpy raise a dozen kinds; a file that is no archive is taken for a pickle, or a single array.
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path} is no whole .npz file ({reason}): get the file again") from error
+        raise DataError(f"{path} is no whole .npz file ({reason(error)}): get the file again") from error
     whole = residual.dtype == emotion.dtype == np.uint8 and index.dtype == np.uint16
     if not whole or residual.shape[1:] != (SIDE, SIDE) or index.ndim != 1 or index.shape != emotion.shape:
         raise DataError(

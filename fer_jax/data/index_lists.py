@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.buckets import failures, named, reason
+from fer_jax.buckets import failures, named
 from fer_jax.data.dataset import DataSet, Split
-from fer_jax.errors import DataError, did_you_mean
+from fer_jax.errors import DataError, did_you_mean, reason
 
 
 def exclude(data: DataSet, path: str) -> DataSet:

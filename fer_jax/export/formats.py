@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from fer_jax.errors import UserError
+from fer_jax.errors import UserError, reason
 from fer_jax.export.content import Loaded
 
 
@@ -54,8 +54,7 @@ def open_file(name: str, path: Path) -> Loaded:
     except (UserError, OSError):
         raise
     except Exception as error:  # Each runtime has its own.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{path} is no whole export to {name} ({reason[:200]}): export the run again") from error
+        raise UserError(f"{path} is no whole export to {name} ({reason(error)[:200]}): export the run again") from error
     if not isinstance(found.metadata, dict) or not all(isinstance(text, str) for text in found.metadata.values()):
         raise UserError(f"{path} is no export of a run: its metadata are no text by key")
     return found

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.config import check_rate
-from fer_jax.errors import ConfigError
 from fer_jax.models.layers import (
     BatchNorm,
     Conv,
@@ -54,8 +53,7 @@ class Fer2013Mini(FaceNetwork):
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.image_side < 8 or self.image_side % 8:
-            raise ConfigError(f"config.model.image_side must be a multiple of 8, not {self.image_side}")
+        self._check_divides(8)
         check_rate("config.model.dropout", self.dropout)
         super().__post_init__()
 

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from fer_jax.config import check_at_least, check_choice
+from fer_jax.errors import ConfigError
 from fer_jax.models.lowering import check_layout, choose_layout
 
 
@@ -58,6 +59,11 @@ class FaceNetwork(Network):
         check_choice("config.model.dtype", self.dtype, DTYPES)
         check_layout(self.layout)
         super().__post_init__()
+
+    def _check_divides(self, divisor: int) -> None:
+        """Raises ConfigError unless the side of the images is a multiple of `divisor`."""
+        if self.image_side < divisor or self.image_side % divisor:
+            raise ConfigError(f"config.model.image_side must be a multiple of {divisor}, not {self.image_side}")
 
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.config import check_at_least, check_rate
-from fer_jax.errors import ConfigError
 from fer_jax.models.layers import (
     BatchNorm,
     Conv,
@@ -99,8 +98,7 @@ class ResidualNet(FaceNetwork):
     residual: bool = True
 
     def __post_init__(self) -> None:
-        if self.image_side < 8 or self.image_side % 8:
-            raise ConfigError(f"config.model.image_side must be a multiple of 8, not {self.image_side}")
+        self._check_divides(8)
         check_at_least("config.model.channels", self.channels, 1)
         check_at_least("config.model.squeeze", self.squeeze, 0)
         check_rate("config.model.dropout", self.dropout)

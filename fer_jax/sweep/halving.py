@@ -52,11 +52,11 @@ def successive_halving(
     for place, length in enumerate(epochs):
         rung = {trial.name: _at(trial, length, base) for trial in left}
         variants += rung.values()
-        experiment = Experiment(base=base, variants=variants, seeds=seeds)
-        kept = rows_of(keep(make_grid(results, b"", "", experiment), rows))
+        alone = Experiment(base=base, variants=list(rung.values()), seeds=seeds)
+        kept = rows_of(keep(make_grid(results, b"", "", alone), rows))
         found = {name: kept.get(variant.name, {}) for name, variant in rung.items()}
         if place + 1 == len(epochs) or any(len(of_trial) < seeds for of_trial in found.values()):
-            return experiment
+            return Experiment(base=base, variants=variants, seeds=seeds)
         ranked = sorted(left, key=lambda trial: _rank(found[trial.name]))
         better = ranked[: (len(left) + 1) // 2]
         left = [trial for trial in left if trial in better]
