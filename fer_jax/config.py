@@ -124,3 +124,18 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value not in choices:
         raise ConfigError(f"{key}: no such choice as '{value}'; {did_you_mean(value, choices)}")
+
+
+def check_network(workdir: str, model: str, checkpoint: str, member: int | None) -> None:
+    """Checks that a command names one network: a run's, or one that comes with the package.
+
+    Raises:
+      ConfigError: none is, or two are, or a state of a network that has only one.
+    """
+    if bool(workdir) == bool(model):
+        raise ConfigError(
+            f"--workdir=RUN and --model=NAME are {'both given' if model else 'missing'}: name either the folder of a "
+            "trained run (--workdir=runs/mnist_15k) or a network that comes with fer_jax (--model=mnist_15k)"
+        )
+    if model and (checkpoint != "best" or member is not None):
+        raise ConfigError(f"--model={model} has one state: leave out --checkpoint and --member")

@@ -16,7 +16,8 @@ from fer_jax.errors import ConfigError, UserError, warn
 from fer_jax.models import keras_weights
 from fer_jax.models.network import Network
 from fer_jax.models.trace import trace
-from fer_jax.open_trained import open_released, open_trained
+from fer_jax.open_released import open_released
+from fer_jax.open_trained import open_trained
 from fer_jax.resume import template
 from fer_jax.sharding import by_member, place
 from fer_jax.steps import AveragedState, TrainState, evaluation_variables

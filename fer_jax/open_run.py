@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_jax import provenance
+from fer_jax import card, provenance
 from fer_jax.buckets import local, named
 from fer_jax.build import Core, Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints, Restored
@@ -25,7 +25,8 @@ class Opened(NamedTuple):
     """A trained run with one checkpoint and one split.
 
     Attributes:
-      folder: the run's folder.
+      folder: the run's folder; of a release where its files are, without their suffixes.
+      card: the file of its model card, which a run on digits does not have.
       config: as it stands in config.json.
       record: as it stands in run.json; who evaluates the test split counts that in it and writes it back.
       run: all that the config names, built.
@@ -37,6 +38,7 @@ class Opened(NamedTuple):
     """
 
     folder: Path
+    card: Path
     config: dict[str, Any]
     record: dict[str, Any]
     run: Run
@@ -82,7 +84,7 @@ def open_run(
     examples = _split(run, split)
     restored = restore_checked(run, folder, checkpoint, record)
     steps = run.members.unpack(on_host(restored.arrays["state"].step))
-    return Opened(folder, stated, record, run, restored, list(map(int, steps)), split, examples)
+    return Opened(folder, folder / card.FILE, stated, record, run, restored, list(map(int, steps)), split, examples)
 
 
 def check_checkpoint(checkpoint: str) -> None:

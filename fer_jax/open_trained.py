@@ -1,4 +1,4 @@
-"""Opening a trained network without its data, a run's or a released one: what predicting and fine-tuning take."""
+"""Opening a trained network without its data: what predicting and fine-tuning take."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fer_jax import card, data, provenance, releases
+from fer_jax import card, data, provenance
 from fer_jax.buckets import named
 from fer_jax.build import Core, build_core, resolve
 from fer_jax.data.dataset import DataSet
@@ -85,32 +85,6 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
         member=place,
         step=int(np.asarray(own.step)),
         state=own,
-    )
-
-
-def open_released(name: str) -> Trained:
-    """Opens a network that comes with the package.
-
-    Raises:
-      ConfigError: there is none of this name.
-      CheckpointError: its file is missing or another than was released.
-    """
-    found = releases.read(name)
-    known = found.record["data"]
-    state: dict[str, Any] = {"step": np.int32(found.step), **found.variables, "opt_state": (), "rng": None}
-    core = build_core(resolve(found.config), known["train_examples"], known["class_names"])
-    return Trained(
-        name=name,
-        folder=None,
-        card=found.card,
-        calibrations=found.calibrations,
-        config=found.config,
-        record=found.record,
-        core=core,
-        dataset=DataSet(known["name"], {}, tuple(known["class_names"]), known["source"], known["stand_in_for"]),
-        member=0,
-        step=found.step,
-        state=TrainState(**state),
     )
 
 

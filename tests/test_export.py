@@ -77,7 +77,7 @@ def opened_once(trained):
         patch.delenv("FER_JAX_DATA", raising=False)
         patch.setenv("XDG_CACHE_HOME", str(trained.parent / "cache"))
         patch.setenv("FER_JAX_OFFLINE", "1")
-        return write._choose(str(trained), "best", None, "")
+        return write._choose(str(trained), "", "best", None, "", ensemble=False)
 
 
 @pytest.fixture
@@ -255,7 +255,8 @@ def _exported(workdir):
 @pytest.mark.parametrize(
     ("change", "words", "parts", "code"),
     [
-        (None, ("--workdir=",), ("--workdir=RUN is missing",), 2),
+        (None, ("--workdir=",), ("--workdir=RUN and --model=NAME are missing",), 2),
+        (None, ("--model=mnist_15k",), ("--workdir=RUN and --model=NAME are both given",), 2),
         (None, ("--format=",), ("--format",), 2),
         (None, ("--format=onxn",), ("--format=onxn: no such format", "did you mean 'onnx'"), 2),
         (None, ("--workdir=runs/none",), ("--workdir=runs/none holds no run",), 2),

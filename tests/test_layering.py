@@ -97,32 +97,35 @@ FLOORS = [
         *("sweep.numbers", "sweep.progress", "sweep.rows"),
     },
     {
-        *("init_from",),
-        *("export.write",),
+        *("open_released",),
         *("predict.calibration",),
         *("report.write",),
         *("sweep.estimate", "sweep.halving", "sweep.plots", "sweep.tables"),
     },
     {
-        *("diagnose", "release", "train"),
-        *("export.__main__",),
+        *("init_from", "release"),
+        *("export.write",),
         *("predict.predictor",),
         *("report.compare",),
         *("sweep.write",),
     },
     {
-        *("main", "predict"),
+        *("diagnose", "predict", "train"),
+        *("export.__main__",),
         *("predict.draw", "predict.output", "predict.sources"),
         *("report.__main__",),
+    },
+    {
+        *("main",),
+        *("predict.job",),
         *("sweep.run",),
     },
     {
-        *("predict.job",),
+        *("predict.__main__",),
         *("sweep.sweep",),
     },
     {
         *("reproduce",),
-        *("predict.__main__",),
         *("sweep.__main__",),
     },
 ]

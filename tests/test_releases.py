@@ -15,11 +15,15 @@ import pytest
 from commands import assert_refused, call_command
 from PIL import Image
 from predict_runs import KNOWN, copy_run, network_of
+from scipy.special import softmax
 
 from fer_jax import models, predict, provenance, release, releases
 from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.export import __main__ as export_command
+from fer_jax.export import formats
 from fer_jax.export.safetensors import pack
-from fer_jax.open_trained import open_released, open_trained
+from fer_jax.open_released import open_released
+from fer_jax.open_trained import open_trained
 from fer_jax.predict import __main__ as predict_command
 from fer_jax.predict.calibration import FILE as CALIBRATION
 
@@ -137,12 +141,17 @@ def test_what_is_no_release_is_refused_though_its_digest_is_right(folder):
         releases.read("one")
 
 
-def test_a_network_without_statistics_is_read_whole(folder):
-    found = releases.read("one")
+def _put(folder, found):
+    """Makes `one` that release, with the digest that belongs to it."""
     told = {key: getattr(found, key) for key in ("config", "record", "step", "calibrations")}
-    content = pack({"params": found.variables["params"], "batch_stats": {}}, {releases.FACTS: json.dumps(told)})
+    content = pack(found.variables, {releases.FACTS: json.dumps(told)})
     (folder / "one.safetensors").write_bytes(content)
     (folder / releases.SUMS).write_text(f"{releases.digest(content)}  one.safetensors\n")
+
+
+def test_a_network_without_statistics_is_read_whole(folder):
+    found = releases.read("one")
+    _put(folder, found._replace(variables={"params": found.variables["params"], "batch_stats": {}}))
     read = releases.read("one")
     assert read.variables["batch_stats"] == {} and read.variables["params"].keys() == found.variables["params"].keys()
 
@@ -228,3 +237,42 @@ def test_predicting_with_a_release_needs_no_run_and_no_data(tmp_path):
     answer, released = json.loads(done.stdout), releases.read(SHIPPED[-1])
     assert list(answer["probabilities"]) == released.record["data"]["class_names"]
     assert (answer["run"], answer["step"], answer["error"]) == (SHIPPED[-1], released.step, "")
+
+
+@pytest.mark.parametrize("name", ["one", "other"])
+def test_a_release_is_exported_like_a_run(folder, command, name):
+    pytest.importorskip("flatbuffers")
+    result = command(export_command, f"--model={name}", "--format=stablehlo")
+    assert result.code == 0 and not result.err, result.err
+    (file,) = Path().iterdir()
+    assert file.name == f"{name}.stablehlo.zip" and "training images" in result.out
+    found, expected = formats.open_file("stablehlo", file), releases.read(name)
+    np.testing.assert_allclose(
+        found.predict(IMAGES), softmax(predict.load(model=name).logits(IMAGES), axis=-1), rtol=0, atol=1e-6
+    )
+    checkpoint = json.loads(found.metadata["checkpoint"])
+    assert (checkpoint["run"], checkpoint["step"]) == (name, expected.step) and checkpoint["scores"]
+    assert found.metadata["model_card"] == expected.card.read_text()
+    assert f"{file} exists already" in command(export_command, f"--model={name}", "--format=stablehlo").err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model=one", "--format=stablehlo", "--ensemble"), "--model=one is one network: leave out --ensemble"),
+        (("--model=one", "--format=onnx", "--int8"), "no run.json to count a look at the test split in"),
+        (("--model=one", "--format=stablehlo", "--member=0"), "--model=one has one state: leave out"),
+        (("--model=noe", "--format=stablehlo"), "no such choice as 'noe'"),
+    ],
+)
+def test_what_a_release_cannot_be_exported_as_is_told(folder, command, words, message):
+    assert_refused(command(export_command, *words), message)
+    assert not list(Path().iterdir())
+
+
+def test_a_release_is_exported_on_its_own_data_only(folder, command):
+    found = releases.read("one")
+    found.record["data"]["fingerprint"] = "0" * 64
+    _put(folder, found)
+    result = command(export_command, "--model=one", "--format=stablehlo")
+    assert_refused(result, "--model=one was trained on other data (", "name the folder of its own with --data_dir")

@@ -1,19 +1,24 @@
-"""Exports a trained run to another runtime, and verifies the file there: uint8 images in, probabilities out.
+"""Exports a trained network to another runtime, and verifies the file there: uint8 images in, probabilities out.
 
 python -m fer_jax.export --workdir=runs/mnist_15k --format=onnx
 python -m fer_jax.export --workdir=runs/fer2013_mini --format=all --int8
 python -m fer_jax.export --workdir=runs/mnist_15k --format=web
+python -m fer_jax.export --model=mnist_15k --format=onnx
 """
 
 from absl import flags
 
 from fer_jax import command
+from fer_jax.config import check_network
 from fer_jax.errors import ConfigError
 
 # JAX and what stands on it are imported in the function, so that a misspelt flag is told at once.
 
 FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_string("workdir", "", "The folder of the trained run.", flag_values=FLAGS)
+_MODEL = flags.DEFINE_string(
+    "model", "", "In place of --workdir: the name of a network that comes with fer_jax.", flag_values=FLAGS
+)
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,
@@ -29,7 +34,10 @@ _ENSEMBLE = flags.DEFINE_bool(
     "ensemble", False, "All members of a run as one network, by the mean of their probabilities.", flag_values=FLAGS
 )
 _OUT = flags.DEFINE_string(
-    "out", "", "The file, or a folder for it; default: model.* in the folder 'export' of the run.", flag_values=FLAGS
+    "out",
+    "",
+    "The file, or a folder for it; default: model.* in the folder 'export' of the run, or NAME.* here for --model.",
+    flag_values=FLAGS,
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there already.", flag_values=FLAGS)
 _INT8 = flags.DEFINE_bool(
@@ -49,8 +57,7 @@ def main() -> None:
     Raises:
       UserError: what the user can mend.
     """
-    if not _WORKDIR.value:
-        raise ConfigError("--workdir=RUN is missing: the folder of a trained run, for example --workdir=runs/mnist_15k")
+    check_network(_WORKDIR.value, _MODEL.value, _CHECKPOINT.value, _MEMBER.value)
     if not _FORMAT.value:
         raise ConfigError("--format is missing: stablehlo, onnx, safetensors, keras, web or all")
     command.prepare_jax()
@@ -59,6 +66,7 @@ def main() -> None:
     export(
         _WORKDIR.value,
         name=_FORMAT.value,
+        model=_MODEL.value,
         checkpoint=_CHECKPOINT.value,
         member=_MEMBER.value,
         ensemble=_ENSEMBLE.value,

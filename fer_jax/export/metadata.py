@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fer_jax import card, provenance
+from fer_jax import provenance
 from fer_jax.export.content import INPUT, OUTPUT
 from fer_jax.open_run import Opened
 from fer_jax.writers import stand_in_sentences
@@ -37,7 +37,6 @@ def metadata(opened: Opened, checkpoint: str, place: int | None, packages: tuple
     """
     run, record = opened.run, opened.record
     stand_in = " ".join(stand_in_sentences(run.dataset))
-    card_file = opened.folder / card.FILE
     here = provenance.environment()
     versions = {name: importlib.metadata.version(name) for name in packages}
     values: dict[str, Any] = {
@@ -63,8 +62,8 @@ def metadata(opened: Opened, checkpoint: str, place: int | None, packages: tuple
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
     if stand_in:
         texts["stand_in"] = stand_in
-    if card_file.is_file():
-        texts["model_card"] = card_file.read_text(encoding="utf-8")
+    if opened.card.is_file():
+        texts["model_card"] = opened.card.read_text(encoding="utf-8")
     return texts
 
 

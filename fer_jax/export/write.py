@@ -11,6 +11,7 @@ import numpy as np
 
 from fer_jax import provenance
 from fer_jax.buckets import local
+from fer_jax.config import check_network
 from fer_jax.data.dataset import Split
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import ensemble_logits, prepare, split_logits
@@ -22,6 +23,7 @@ from fer_jax.export.table import Row, format_rows, format_test
 from fer_jax.export.verify import IMAGES, TOLERANCE, run_file, verify
 from fer_jax.models import Network
 from fer_jax.models.ensemble import Ensemble, ensemble_variables
+from fer_jax.open_released import open_released_run
 from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import count_test_read
 from fer_jax.scores import log_probabilities
@@ -57,9 +59,10 @@ class Chosen(NamedTuple):
 
 
 def export(
-    workdir: str,
+    workdir: str = "",
     *,
     name: str,
+    model: str = "",
     checkpoint: str = "best",
     member: int | None = None,
     ensemble: bool = False,
@@ -77,11 +80,12 @@ def export(
     Args:
       workdir: the run's folder.
       name: of the format, or 'all'.
+      model: in place of `workdir` the name of a network in `releases.names()`.
       checkpoint: 'best', 'last' or the number of a step.
       member: of a run with several, counted from 0; None is the first, and says so.
       ensemble: all members of a run as one network, by the mean of their probabilities; in the formats `AS_ONE`.
-      out: the file, or a folder for it; '' is the folder 'export' of the run. With 'all' it is a folder, which is made
-        where there is none.
+      out: the file, or a folder for it; '' is the folder 'export' of the run, and the current one for a release. With
+        'all' it is a folder, which is made where there is none.
       overwrite: what is there already is replaced.
       int8: ONNX with 8-bit integers instead of ONNX, or besides with 'all'. Evaluates the float and the 8-bit form on
         the test split, which run.json counts.
@@ -92,21 +96,26 @@ def export(
       The files.
 
     Raises:
-      ConfigError: no run in `workdir`, a member it does not have, or a target that cannot be.
+      ConfigError: no run in `workdir`, no such release, a member it does not have, or a target that cannot be.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
       Interrupted: by SIGTERM.
       UserError: a package is missing, the network cannot be written in this format, or the file is not the run.
     """
+    check_network(workdir, model, checkpoint, member)
     names = _names(name, int8)
+    if model and (ensemble or int8):
+        why = "is one network" if ensemble else "has no run.json to count a look at the test split in"
+        raise ConfigError(f"--model={model} {why}: leave out {'--ensemble' if ensemble else '--int8'}")
     if runtime and name != "web":
         raise ConfigError(f"--runtime={runtime} goes with --format=web, not with --format={name}")
     if ensemble and (member is not None or not set(names) <= set(AS_ONE)):
         what = f"--member={member}" if member is not None else f"--format={name}"
         raise ConfigError(f"--ensemble takes all members, with --format={' or '.join(AS_ONE)}: leave out {what}")
     check_installed(names)
-    stem = "ensemble" if ensemble else "model" if member is None else f"model_member_{member}"
-    targets = _targets(names, local(workdir), stem, out, overwrite)
-    chosen = _choose(workdir, checkpoint, member, data_dir, ensemble)
+    own = "model" if member is None else f"model_member_{member}"
+    stem = model or ("ensemble" if ensemble else own)
+    targets = _targets(names, Path() if model else local(workdir) / FOLDER, stem, out, overwrite)
+    chosen = _choose(workdir, model, checkpoint, member, data_dir, ensemble)
     rows, test = [], None
     # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.
     target = next(iter(targets.values())).parent
@@ -159,9 +168,9 @@ def _names(name: str, int8: bool) -> list[str]:
     return [INT8] if int8 else [name]
 
 
-def _targets(names: Sequence[str], workdir: Path, stem: str, out: str, overwrite: bool) -> dict[str, Path]:
-    """Where each format goes, checked before anything is read; `stem` is what a file is called where --out is none."""
-    path = Path(out) if out else workdir / FOLDER
+def _targets(names: Sequence[str], own: Path, stem: str, out: str, overwrite: bool) -> dict[str, Path]:
+    """Where each format goes, checked before anything is read; without --out it is `stem`, in the folder `own`."""
+    path = Path(out) if out else own
     if not out or path.is_dir() or (len(names) > 1 and not path.exists() and path.absolute().parent.is_dir()):
         targets = {one: path / f"{stem}{FORMATS[one].suffix}" for one in names}
     elif len(names) > 1:
@@ -181,8 +190,12 @@ def _targets(names: Sequence[str], workdir: Path, stem: str, out: str, overwrite
     return targets
 
 
-def _choose(workdir: str, checkpoint: str, member: int | None, data_dir: str, ensemble: bool = False) -> Chosen:
-    opened = open_run(workdir, split="train", checkpoint=checkpoint, data_dir=data_dir)
+def _choose(workdir: str, model: str, checkpoint: str, member: int | None, data_dir: str, ensemble: bool) -> Chosen:
+    opened = (
+        open_released_run(model, data_dir)
+        if model
+        else open_run(workdir, split="train", checkpoint=checkpoint, data_dir=data_dir)
+    )
     run = opened.run
     if ensemble and len(run.members) < 2:
         raise ConfigError(f"--ensemble: the run in {opened.folder} has one member, and takes no mean")

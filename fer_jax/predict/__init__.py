@@ -9,7 +9,7 @@ for one in predictor(["three.png", "seven.jpg"]):
 
 from typing import TYPE_CHECKING
 
-from fer_jax.errors import ConfigError
+from fer_jax.config import check_network
 
 if TYPE_CHECKING:
     from fer_jax.predict.predictor import Predictor
@@ -69,18 +69,3 @@ def load(
         batch_size=batch_size,
         data_dir=data_dir,
     )
-
-
-def check_network(workdir: str, model: str, checkpoint: str, member: int | None) -> None:
-    """Checks that one network is named, as the arguments of `load` do.
-
-    Raises:
-      ConfigError: none is, or two are, or a state of a network that has only one.
-    """
-    if bool(workdir) == bool(model):
-        raise ConfigError(
-            f"--workdir=RUN and --model=NAME are {'both given' if model else 'missing'}: name either the folder of a "
-            "trained run (--workdir=runs/mnist_15k) or a network that comes with fer_jax (--model=mnist_15k)"
-        )
-    if model and (checkpoint != "best" or member is not None):
-        raise ConfigError(f"--model={model} has one state: leave out --checkpoint and --member")

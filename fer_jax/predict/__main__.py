@@ -14,7 +14,7 @@ run cannot be used; 2 if a flag or a name is wrong.
 from absl import flags
 
 from fer_jax import command
-from fer_jax.predict import check_network
+from fer_jax.config import check_network
 
 # JAX and what stands on it are imported in the function, so that a misspelt flag is told at once.
 

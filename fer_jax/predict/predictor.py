@@ -14,7 +14,8 @@ from fer_jax.data.fit_image import Source, read_picture
 from fer_jax.data.views import VIEWS
 from fer_jax.errors import DataError
 from fer_jax.models.lowering import FEW
-from fer_jax.open_trained import Trained, open_released, open_trained
+from fer_jax.open_released import open_released
+from fer_jax.open_trained import Trained, open_trained
 from fer_jax.predict.calibration import Calibration, calibrate
 from fer_jax.predict.faces import Box
 from fer_jax.predict.framing import DETECT, Crop, Framer, make_framer

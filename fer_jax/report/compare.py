@@ -138,5 +138,5 @@ def _compared(name: str, workdir: str, opened: Opened, place: int, page: Path) -
         selection=selection(found.record, opened.split, opened.steps[place]),
         report=address if own.is_file() else "",
         command=f"python -m fer_jax.report --workdir={shlex.quote(workdir)}",
-        is_faces=(opened.folder / "model_card.md").is_file(),
+        is_faces=opened.card.is_file(),
     )
