@@ -1,10 +1,11 @@
-"""3,904 parameters: five convolutions (6, 8, 10, 12, 12 channels) of our own for MNIST.
+"""3,986 parameters: a convolution and eight separable ones (8 to 20 channels) of our own for MNIST.
 
     python -m fer_jax.main --config=configs/mnist_best_4k.py
 
 Trained on all 60,000 training images; no epoch is selected, and the test split is read once, for the last state. The
-recipe had the least validation loss of twelve trials (experiments/mnist_best_4k_tuning): shifts of up to two pixels,
-one cycle of Adam up to 0.005 in batches of 32.
+network and the recipe had the least validation loss of seven trials of 20 epochs (mnist_best_4k_finalists), which
+came after twelve of 5 epochs (mnist_best_4k_tuning): shifts of up to a pixel, rotation, one cycle of Adam up to 0.005
+in batches of 32.
 
 Here: not measured yet.
 """
@@ -19,7 +20,8 @@ def get_config():
     config.protocol = "full"
     config.max_params = 4_000
     config.data.fallback = "digits"
-    config.augment.shift = 2 / 28
+    config.augment.shift = 1 / 28
+    config.augment.rotate = 7.0
     config.optim.name = "adam"
     config.optim.learning_rate = 0.005
     config.optim.schedule = "one_cycle"

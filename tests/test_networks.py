@@ -24,7 +24,7 @@ COUNTS = {
     "mnist_nobias": (14_292, 276),
     "mnist_best_15k": (14_722, 244),
     "mnist_best_8k": (7_704, 176),
-    "mnist_best_4k": (3_808, 96),
+    "mnist_best_4k": (3_706, 280),
     "mnist_best_1k": (914, 84),
     "fer2013_vgg": (13_415_879, 5_376),
     "fer2013_cnn": (5_902_151, 3_712),

@@ -1,4 +1,4 @@
-"""Do depth and rotation pay for at most 4,000 parameters, when a run has twenty epochs and not five?
+"""Do depth, rotation and separable convolutions pay for at most 4,000 parameters, when a run has twenty epochs?
 
 A second stage after mnist_best_4k_tuning, for the reason that mnist_best_15k_finalists states: every trial has twenty
 epochs on 55,000 images, as many as the final runs, and is judged on the 5,000 of the validation split; the least
@@ -7,9 +7,10 @@ validation loss is chosen. The test split is not read.
 
 from functools import partial
 
-from configs import mnist_best_4k
+from experiments.mnist_best_4k_tuning.experiment import tuned
 from experiments.mnist_best_15k_finalists.experiment import TURNED
 from fer_jax import models
+from fer_jax.build import default_config
 from fer_jax.models.compact import CompactNet, Row
 from fer_jax.sweep import Experiment, Variant
 
@@ -35,8 +36,10 @@ models.MODELS["separable_4k"] = partial(CompactNet, table=SEPARABLE)
 
 
 def get_experiment():
-    base = mnist_best_4k.get_config()
-    base.protocol = "tune"
+    base = tuned(default_config(model="five_4k", data_name="mnist"))
+    base.epochs = 20
+    base.batch_size = 32
+    base.optim.learning_rate = 0.005
     deep, faster = {"model.name": "deep_4k"}, {"optim.learning_rate": 0.01}
     slight = {"augment.shift": 1 / 28, "augment.rotate": 7.0}
     return Experiment(

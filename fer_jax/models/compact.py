@@ -62,11 +62,15 @@ TABLES: dict[str, tuple[Row, ...]] = {
         Row(12),  # 7
     ),
     "mnist_best_4k": (
-        Row(6),  # 28
-        Row(8, pool=True),  # 28
-        Row(10),  # 14
-        Row(12, pool=True),  # 14
-        Row(12),  # 7
+        Row(8),  # 28
+        Row(12, separable=True),  # 28
+        Row(12, pool=True, separable=True),  # 28
+        Row(16, separable=True),  # 14
+        Row(16, separable=True),  # 14
+        Row(16, pool=True, separable=True),  # 14
+        Row(20, separable=True),  # 7
+        Row(20, separable=True),  # 7
+        Row(20, separable=True),  # 7
     ),
     "mnist_best_1k": (
         Row(8, pool=True),  # 28
