@@ -7,7 +7,7 @@ network and the recipe had the least validation loss of seven trials of 20 epoch
 came after twelve of 5 epochs (mnist_best_15k_tuning): shifts of up to two pixels, rotation and zoom, Dropout 0.03,
 one cycle of Adam up to 0.01 in batches of 64.
 
-Here: not measured yet.
+Here: 99.60 ± 0.08 on the test split, last epoch (n = 5; experiments/mnist_best).
 """
 
 from fer_jax.build import default_config

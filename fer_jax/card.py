@@ -22,7 +22,7 @@ from fer_jax.data.subsets import OFFICIAL
 from fer_jax.files import write_whole
 from fer_jax.run_words import ONE_RUN, SUBSETS, VIEWS, percent, provenance_terms, selection
 from fer_jax.score_table import format_classes, format_over_seeds, format_scores, name_states
-from fer_jax.writers import stand_in_sentences
+from fer_jax.writers import stand_in_sentences, times
 
 FILE = "model_card.md"
 
@@ -148,7 +148,7 @@ def _numbers(run: Run, record: Mapping[str, Any], which: str, faces: bool) -> li
     watched = run.splits.watched_name
     split = "test" if "test" in scores.get("best", {}) else watched
     reads = (
-        f"The test split was read {record['test_reads']:,} times up to the end of the run (each evaluation of one "
+        f"The test split was read {times(record['test_reads'])} up to the end of the run (each evaluation of one "
         "checkpoint on it counts); `run.json` keeps the count."
     )
     paragraphs = [reads]
@@ -195,7 +195,7 @@ def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
     )
     return [
         f"{len(record['members'])} networks were trained at once, from different seeds or with different values of "
-        f"what varies. The test split was read {record['test_reads']:,} times up to the end of the run (each "
+        f"what varies. The test split was read {times(record['test_reads'])} up to the end of the run (each "
         "evaluation of one network on it counts); `run.json` keeps the count, and every score of each network.",
         selected if by is None else selected + watched,
         f"```\n{format_over_seeds(record['over_seeds'])}\n```",

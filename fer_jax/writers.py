@@ -176,7 +176,7 @@ def _figure(value: float | Sequence[float], form: str = ".4f") -> str:
 
 def times(count: int) -> str:
     """'once', 'twice', '3 times'."""
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def format_seconds(seconds: float) -> str:

@@ -14,6 +14,7 @@ from fer_jax.build import build, default_config, resolve
 from fer_jax.card_facts import FACTS
 from fer_jax.models import mnist
 from fer_jax.run_words import percent, selection, with_interval
+from fer_jax.writers import times
 
 
 def config_of(protocol="clean"):
@@ -58,7 +59,7 @@ def test_a_run_on_faces_leaves_a_card_with_its_final_record(finished, record):
     assert text.startswith("# Model card: one\n")
     official = record["scores"]["best"]["test"]["plain"]["official"]
     assert record["finished"] and record["ended"] in text
-    assert f"{100 * official['accuracy']:.2f} [" in text and f"read {record['test_reads']} times" in text
+    assert f"{100 * official['accuracy']:.2f} [" in text and f"read {times(record['test_reads'])} up to" in text
     for name, found in official["per_class"].items():
         low, high = found["recall_interval"]
         assert re.search(rf"official +{name} +{found['examples']} .*\[{100 * low:.2f}, {100 * high:.2f}\]", text)
