@@ -9,19 +9,11 @@ batches of 32. This network had no trials of its own.
 Here: not measured yet.
 """
 
-from fer_jax.build import default_config
+from configs import mnist_best_4k
 
 
 def get_config():
-    config = default_config(model="mnist_best_1k", data_name="mnist")
-    config.epochs = 20
-    config.batch_size = 32
-    config.protocol = "full"
+    config = mnist_best_4k.get_config()
+    config.model.name = "mnist_best_1k"
     config.max_params = 1_000
-    config.data.fallback = "digits"
-    config.augment.shift = 1 / 28
-    config.augment.rotate = 7.0
-    config.optim.name = "adam"
-    config.optim.learning_rate = 0.005
-    config.optim.schedule = "one_cycle"
     return config

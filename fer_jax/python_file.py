@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
@@ -17,6 +18,9 @@ def call_function(
     flag: str, file: str, name: str, *, kind: str, hint: str, arguments: Sequence[str] = ()
 ) -> tuple[ModuleType, Any]:
     """Runs a Python file and calls one of its functions.
+
+    From whatever folder the command was started, the file can import the configs that it forks: the nearest folder
+    above it that holds a folder `configs` comes last in Python's search path.
 
     Args:
       flag: that names the file, for the messages: 'config'.
@@ -41,6 +45,9 @@ def call_function(
         raise ConfigError(f"{where} is a folder, not {kind}")
     loader = SourceFileLoader(f"{flag}_file", file)
     module = module_from_spec(spec_from_loader(loader.name, loader))  # type: ignore[arg-type]
+    project = next((each for each in Path(file).resolve().parents if (each / "configs").is_dir()), None)
+    if project is not None and str(project) not in sys.path:
+        sys.path.append(str(project))
     try:
         # Not through the loader, which leaves its bytecode beside the file and trusts it when a clock is coarse.
         exec(loader.source_to_code(Path(file).read_bytes(), file), vars(module))

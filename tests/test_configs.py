@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from fer_jax.errors import ConfigError
 from fer_jax.evaluate import on_device
 from fer_jax.metrics import Progress, example_count, means
 from fer_jax.programs import make_programs
+from fer_jax.python_file import call_function
 from fer_jax.sharding import make_mesh, replicated
 from fer_jax.steps import TrainState
 from fer_jax.summary import check_budget
@@ -242,6 +244,19 @@ def test_a_fork_shows_only_its_difference(tmp_path, monkeypatch):
     assert differences(parent.to_dict(), child.to_dict()) == ["model.dropout"]
     assert differences(resolve(parent).to_dict(), resolve(child).to_dict()) == ["model.dropout"]
     assert build_model(resolve(child))[0].dropout == 0.3
+
+
+def test_a_fork_finds_its_parent_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path / "project" / "configs").mkdir(parents=True)
+    (tmp_path / "project" / "configs" / "the_parent.py").write_text("def get_config():\n    return {'epochs': 3}\n")
+    fork = tmp_path / "project" / "configs" / "the_fork.py"
+    fork.write_text("from configs import the_parent\n\n\ndef get_config():\n    return the_parent.get_config()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for _ in range(2):
+        found = call_function("config", str(fork), "get_config", kind="a config file", hint="")
+        assert found[1] == {"epochs": 3}
+    assert sys.path.count(str(tmp_path / "project")) == 1 and sys.path[-1] == str(tmp_path / "project")
 
 
 def test_a_default_config_knows_every_network():
