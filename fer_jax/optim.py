@@ -84,6 +84,8 @@ def create(
     check_at_least("config.optim.clip_norm", clip_norm, 0)
     if nesterov and not (name == "sgd" and momentum):
         raise ConfigError("config.optim.nesterov = True needs config.optim.name = 'sgd' and a config.optim.momentum")
+    if momentum and name != "sgd":
+        raise ConfigError("config.optim.momentum is of 'sgd': set config.optim.name = 'sgd', or leave it 0")
     if weight_decay and name == "adam":
         raise ConfigError("config.optim.weight_decay is of 'adamw' and 'sgd': set config.optim.name = 'adamw'")
     table = make_schedule(

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from fer_jax.config import check_above, check_at_least, check_at_most, check_choice, check_rate
 from fer_jax.errors import ConfigError
 
-SCHEDULES = ("constant", "inverse_time", "cosine", "one_cycle", "plateau")
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "constant": (),
+    "inverse_time": ("decay_rate",),
+    "cosine": ("warmup_epochs", "final_rate"),
+    "one_cycle": ("final_rate",),
+    "plateau": ("factor", "patience"),
+}
+"""What each schedule takes besides the learning rate."""
+SCHEDULES = tuple(OPTIONS)
 
 SCHEDULES_THAT_NEED_EPOCHS: frozenset[str] = frozenset({"cosine", "one_cycle"})
 """Schedules whose value at a step depends on the length of the run, so that a finished run cannot be lengthened."""

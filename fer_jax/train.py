@@ -18,6 +18,7 @@ from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
 from fer_jax.checkpoint import Checkpoints
 from fer_jax.distill import check_same_teacher, with_teacher
+from fer_jax.doubts import doubts
 from fer_jax.errors import DivergedError, Interrupted, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
@@ -92,6 +93,8 @@ def train(
     suffix = f"-{run.dataset.name}" if run.dataset.stand_in_for else ""
     folder = named(workdir or f"runs/{name}{suffix}")
     stated = json.loads(config.to_json())
+    for doubt in doubts(config):
+        warn(doubt)
     say_stand_in(run.dataset)
     with only_one(folder) if processes.is_first() else contextlib.nullcontext():
         record = _go_on(run, folder, config, stated, profile, epoch_ended)

@@ -51,7 +51,7 @@ FLOORS = [
         *("report.findings",),
     },
     {
-        *("inside", "over_seeds", "run_words"),
+        *("doubts", "inside", "over_seeds", "run_words"),
         *("data.facial_expressions", "data.faults", "data.fer2013_csv", "data.folder", "data.idx"),
         *("export.table",),
         *("models.ensemble", "models.keras_weights", "models.layers"),
