@@ -94,6 +94,33 @@ def test_both_convolutions_round_alike(dtype, tolerance):
                 assert np.abs(found - wanted).max() < tolerance * np.abs(wanted).max()
 
 
+def _answer(x, kernel, padding):
+    """What nothing is differentiated for, which takes another scheme where rows are long."""
+    return moved(by_rows(moved(x, NHWC, HCWN), kernel, padding), HCWN, NHWC)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("columns", [1, 2, 11, 12, 13, 14, 15, 28])
+def test_an_answer_is_that_of_both_convolutions(columns, padding):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(4, 6, columns + 2 * (padding == "VALID"), 8)), rng.normal(size=(3, 3, 8, 5))
+    with jax.enable_x64(True):
+        one, other = native(x, kernel, padding), _answer(x, kernel, padding)
+        assert other.dtype == np.float64 and one.shape[2] == columns
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-13 * np.abs(one).max(), strict=True)
+        narrow = np.asarray(_answer(x.astype(np.float32), kernel.astype(np.float32), padding), np.float64)
+        assert np.abs(narrow - one).max() < 4e-6 * np.abs(one).max()
+
+
+def test_what_is_trained_is_0_over_a_blank_patch_beside_ink():
+    """Rounding in its place would give half of the patch a gradient through a ReLU."""
+    x = np.random.default_rng(0).random((2, 12, 24, 8)).astype(np.float32)
+    x[:, :, 12:] = 0
+    kernel = np.random.default_rng(1).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    out, _ = jax.vjp(lambda x: _answer(x, kernel, "SAME"), x)
+    assert not np.asarray(out)[:, :, 13:].any() and np.asarray(out)[:, :, :12].all()
+
+
 LAYERS = {
     "conv": lambda layout: Conv(5, layout=layout),
     "conv same": lambda layout: Conv(5, 2, padding="SAME", use_bias=False, layout=layout),

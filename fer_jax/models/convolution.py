@@ -4,8 +4,11 @@ In 'HCWN' a convolution is a matrix product for each row of the output. What suc
 copies of the image, is contiguous and fits the cache. A scheme says which copies:
 
 - `_direct`: the k copies that are shifted along the row, in one product.
-- `_winograd`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
+- `_WINOGRAD_2`: for 3x3 kernels, Winograd's minimal filtering F(2, 3) along the row (Lavin and Gray, 2016): two outputs
   from four products instead of six. Its sums are of two or three numbers, so it rounds as the direct form does.
+- `_WINOGRAD_4`: F(4, 3), four outputs from six products instead of twelve, where nothing is differentiated and rows are
+  long enough. Its sums have factors up to 8, so it rounds more coarsely: training would notice that (over a blank patch
+  its output is rounding and not 0, which gives a ReLU behind it a gradient), and answers do not.
 """
 
 import math
@@ -56,38 +59,49 @@ def by_rows(x: Array, kernel: Array, padding: str) -> Array:
 
     The derivative by x is the same function of dy, that by the kernel a sum of products over rows.
     """
-    return _rows(_pad(x, *_margins(kernel, padding)), kernel)
+    padded = _pad(x, *_margins(kernel, padding))
+    return _rows(padded, kernel, _scheme_to_answer(kernel, padded.shape[2] - kernel.shape[0] + 1))
 
 
 def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
-    return by_rows(x, kernel, padding), (x, kernel)
+    return _rows_to_train(_pad(x, *_margins(kernel, padding)), kernel), (x, kernel)
 
 
 def _backward(padding: str, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
     before, after = _margins(kernel, padding)
     reach = kernel.shape[0] - 1
-    dx = _rows(_pad(dy, reach - before, reach - after), kernel[::-1, ::-1].swapaxes(2, 3))
+    dx = _rows_to_train(_pad(dy, reach - before, reach - after), kernel[::-1, ::-1].swapaxes(2, 3))
     return dx, _kernel_gradient(_pad(x, before, after), dy, kernel)
 
 
 by_rows.defvjp(_forward, _backward)
 
 
-class _Scheme(NamedTuple):
+class _Forms(NamedTuple):
     """A row of the output as the sums of one or more products.
 
     Attributes:
       copies: padded x [H, C, W, N] -> what each product reads, [H, C', T, N].
       weights: kernel [k, k, C, out] -> the weights of each product, [k, C', out].
       parts: products [out, T, N] -> the outputs at every len(parts)th column, beginning with each of the first.
-      parts_transposed: dy [H', out, W', N] -> what the weights' gradients read, [H', out, T, N]: `parts` transposed.
-      kernel: the weights' gradients -> that of the kernel: `weights` transposed.
     """
 
     copies: Callable[[Array], Sequence[Array]]
     weights: Callable[[Array], Sequence[Array]]
     parts: Callable[[Sequence[Array]], Sequence[Array]]
+
+
+class _Scheme(NamedTuple):
+    """The same with what the kernel's gradient takes.
+
+    Attributes:
+      forward: the products.
+      parts_transposed: dy [H', out, W', N] -> what the weights' gradients read, [H', out, T, N]: `parts` transposed.
+      kernel: the weights' gradients -> that of the kernel: `weights` transposed.
+    """
+
+    forward: _Forms
     parts_transposed: Callable[[Array], Sequence[Array]]
     kernel: Callable[[Sequence[Array]], Array]
 
@@ -101,64 +115,93 @@ def _direct(size: int) -> _Scheme:
         (gradient,) = gradients
         return gradient.reshape(size, size, -1, gradient.shape[-1])
 
-    return _Scheme(
-        copies=copies,
-        weights=lambda kernel: (kernel.reshape(size, -1, kernel.shape[-1]),),
-        parts=lambda products: products,
-        parts_transposed=lambda dy: (dy,),
-        kernel=kernel,
-    )
+    forward = _Forms(copies, lambda kernel: (kernel.reshape(size, -1, kernel.shape[-1]),), lambda products: products)
+    return _Scheme(forward, lambda dy: (dy,), kernel)
 
 
-def _winograd_copies(x: Array) -> Sequence[Array]:
-    even, odd = _alternate(x)
+def _copies_2(x: Array) -> Sequence[Array]:
+    even, odd = _every(x, 2)
     a, b, c, d = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
     return a - c, b + c, c - b, b - d
 
 
-def _winograd_weights(kernel: Array) -> Sequence[Array]:
+def _weights_2(kernel: Array) -> Sequence[Array]:
     a, b, c = (kernel[:, j] for j in range(3))
     return a, (a + b + c) / 2, (a - b + c) / 2, c
 
 
-def _winograd_parts(products: Sequence[Array]) -> Sequence[Array]:
+def _parts_2(products: Sequence[Array]) -> Sequence[Array]:
     p, q, r, s = products
     return p + q + r, q - r - s
 
 
-def _winograd_parts_transposed(dy: Array) -> Sequence[Array]:
-    a, b = _alternate(dy)
+def _parts_transposed_2(dy: Array) -> Sequence[Array]:
+    a, b = _every(dy, 2)
     return a, a + b, a - b, -b
 
 
-def _winograd_kernel(gradients: Sequence[Array]) -> Array:
+def _kernel_2(gradients: Sequence[Array]) -> Array:
     p, q, r, s = gradients
     return jnp.stack([p + (q + r) / 2, (q - r) / 2, (q + r) / 2 + s], axis=1)
 
 
-def _alternate(x: Array) -> tuple[Array, Array]:
-    """The columns of even and of odd number, with a column of zeros behind an odd number of columns."""
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, 0)))
-    # A slice of stride 2 takes XLA three times as long.
-    pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3])
-    return pairs[:, :, :, 0], pairs[:, :, :, 1]
+def _copies_4(x: Array) -> Sequence[Array]:
+    # The last four outputs read two columns beyond them.
+    columns = _every(jnp.pad(x, ((0, 0), (0, 0), (0, -(x.shape[2] - 2) % 4 + 2), (0, 0))), 4)
+    a, b, c, d = (column[:, :, :-1] for column in columns)
+    e, f = (column[:, :, 1:] for column in columns[:2])
+    even, odd, even_2, odd_2 = e - 4 * c, d - 4 * b, e - c, 2 * (d - b)
+    return 4 * a - 5 * c + e, even + odd, even - odd, even_2 + odd_2, even_2 - odd_2, 4 * b - 5 * d + f
 
 
-_WINOGRAD = _Scheme(_winograd_copies, _winograd_weights, _winograd_parts, _winograd_parts_transposed, _winograd_kernel)
+def _weights_4(kernel: Array) -> Sequence[Array]:
+    a, b, c = (kernel[:, j] for j in range(3))
+    even, even_2 = (a + c) / 6, a / 24 + c / 6
+    return a / 4, -even - b / 6, b / 6 - even, even_2 + b / 12, even_2 - b / 12, c
+
+
+def _parts_4(products: Sequence[Array]) -> Sequence[Array]:
+    p, q, r, s, t, u = products
+    even, odd, even_2, odd_2 = q + r, q - r, s + t, s - t
+    return p + even + even_2, odd + 2 * odd_2, even + 4 * even_2, odd + 8 * odd_2 + u
+
+
+def _every(x: Array, step: int) -> list[Array]:
+    """Every `step`th column beginning with each of the first, with columns of zeros behind what is no multiple."""
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % step), (0, 0)))
+    # A slice with a stride takes XLA three times as long.
+    groups = x.reshape(*x.shape[:2], x.shape[2] // step, step, x.shape[3])
+    return [groups[:, :, :, place] for place in range(step)]
+
+
+_WINOGRAD_2 = _Scheme(_Forms(_copies_2, _weights_2, _parts_2), _parts_transposed_2, _kernel_2)
+_WINOGRAD_4 = _Forms(_copies_4, _weights_4, _parts_4)
+_LONG, _WIDE = 12, 8
+"""Columns and channels from which on four outputs at a time are faster than two."""
 
 
 def _scheme(kernel: Array, columns: int) -> _Scheme:
-    """That of a kernel [k, k, in, out] for so many columns of the output."""
+    """That of a kernel [k, k, in, out] for so many columns of the output, where there is a gradient."""
     size, precise = kernel.shape[0], jnp.finfo(kernel.dtype).bits >= 32
-    return _WINOGRAD if size == 3 and columns > 1 and precise else _direct(size)
+    return _WINOGRAD_2 if size == 3 and columns > 1 and precise else _direct(size)
 
 
-def _rows(x: Array, kernel: Array) -> Array:
+def _scheme_to_answer(kernel: Array, columns: int) -> _Forms:
+    """The same where there is none."""
+    found = _scheme(kernel, columns)
+    pays = found is _WINOGRAD_2 and columns >= _LONG and kernel.shape[2] >= _WIDE
+    return _WINOGRAD_4 if pays else found.forward
+
+
+def _rows_to_train(x: Array, kernel: Array) -> Array:
+    return _rows(x, kernel, _scheme(kernel, x.shape[2] - kernel.shape[0] + 1).forward)
+
+
+def _rows(x: Array, kernel: Array, scheme: _Forms) -> Array:
     """The valid convolution [H, C, W, N] -> [H - k + 1, out, W - k + 1, N]."""
     size, _, _, features = kernel.shape
     height, _, width, images = x.shape
     columns = width - size + 1
-    scheme = _scheme(kernel, columns)
     weights = [weight.reshape(-1, features).T for weight in scheme.weights(kernel)]
     # What XLA would make anew in every row is made once.
     copies = lax.optimization_barrier(tuple(scheme.copies(x)))
@@ -184,7 +227,7 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     size, _, _, features = kernel.shape
     rows, _, columns, images = dy.shape
     scheme = _scheme(kernel, columns)
-    copies, outputs = lax.optimization_barrier((tuple(scheme.copies(x)), tuple(scheme.parts_transposed(dy))))
+    copies, outputs = lax.optimization_barrier((tuple(scheme.forward.copies(x)), tuple(scheme.parts_transposed(dy))))
     # On several devices each sums over its own images first: otherwise they would have to meet in every row.
     shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
