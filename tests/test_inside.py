@@ -117,7 +117,7 @@ def test_a_class_that_nothing_speaks_for_has_an_empty_map():
     assert (found == 0).all() and found.shape == (3, 28, 28)
 
 
-@pytest.mark.parametrize("name", ["mnist_15k", "mnist_best_4k", "fer2013_mini"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_square_is_what_the_strongest_place_is_computed_from(name):
     """The strongest place is asked for its pixels; the map is strongest over their middle."""
     model, variables = network(name)

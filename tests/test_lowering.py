@@ -155,15 +155,18 @@ def test_a_layer_is_one_function_in_both_layouts(name, shape):
             name, ()
         )
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-        variables = layer.init(keys, x, *words)
 
         def apply(variables, x):
             out, moving = layer.apply(variables, x, *words, rngs=keys, mutable=["batch_stats"])
             return (moved(out, layout, NHWC) if out.ndim == 4 else out), moving
 
-        out, vjp, moving = jax.vjp(apply, variables, x, has_aux=True)
-        of_variables, of_x = vjp(jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
-        return out, moving, of_variables, moved(of_x, layout, NHWC)
+        @jax.jit
+        def all_of(x):
+            out, vjp, moving = jax.vjp(apply, layer.init(keys, x, *words), x, has_aux=True)
+            of_variables, of_x = vjp(jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
+            return out, moving, of_variables, moved(of_x, layout, NHWC)
+
+        return all_of(x)
 
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
@@ -184,7 +187,7 @@ def test_pixels_are_prepared_alike():
 
 
 # One with everything that MNIST's have, one with every layer of the faces', and our own.
-@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_cnn", "fer2013_mini", "mnist_best_1k"])
+@pytest.mark.parametrize("name", ["mnist_nobias", "fer2013_mini", "mnist_best_1k"])
 def test_a_network_is_one_function_in_both_layouts(name):
     """In float64: the logits in training, with dropout, and the gradients of all parameters."""
     rng = np.random.default_rng(0)

@@ -134,8 +134,9 @@ def test_fifty_steps_are_the_same_on_every_layout(float64_runs, config):
 def test_only_the_first_process_talks_and_writes(float64_runs):
     folder, ((out, err), (other_out, other_err)) = float64_runs
     assert "Epoch 25/25" in out
-    # The library that sums over processes on CPUs speaks of itself.
-    assert all(line.startswith("[Gloo]") for line in other_out.splitlines())
+    # The library that sums over processes on CPUs speaks of itself, from several threads into one line.
+    gloo = r"\[Gloo\]|\b(Rank|is|connected|to|peer|ranks|Expected|number|of)\b|[\d.:\s]"
+    assert not re.sub(gloo, "", other_out)
     assert not err and not other_err
     files = {path.name for path in (folder / "two processes").iterdir()}
     assert files == {path.name for path in (folder / "one device").iterdir()}
