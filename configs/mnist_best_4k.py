@@ -7,7 +7,7 @@ network and the recipe had the least validation loss of seven trials of 20 epoch
 came after twelve of 5 epochs (mnist_best_4k_tuning): shifts of up to a pixel, rotation, one cycle of Adam up to 0.005
 in batches of 32.
 
-Here: not measured yet.
+Here: 99.46 ± 0.09 on the test split, last epoch (n = 5; experiments/mnist_best).
 """
 
 from fer_jax.build import default_config

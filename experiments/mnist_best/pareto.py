@@ -22,15 +22,15 @@ OURS = {
     "the documents' networks and recipes": HERE.parent / "mnist_eight_networks",
 }
 RIVALS = (
+    ("JoshWarn", 697, 99.03),
+    ("mnist-minimal-model", 1936, 99.1),
+    ("mnist-minimal-model", 3197, 99.25),
     ("woolly-of-cv", 3762, 99.52),
     ("woolly-of-cv", 4838, 99.41),
     ("SXD390, model 3", 7784, 99.46),
-    ("SXD390, model 1", 13808, 99.50),
     ("EVA5B2", 13496, 99.46),
+    ("SXD390, model 1", 13808, 99.5),
     ("mnist_994", 19898, 99.54),
-    ("mnist-minimal-model", 1936, 99.10),
-    ("mnist-minimal-model", 3197, 99.25),
-    ("JoshWarn", 697, 99.03),
     ("Keras example", 34826, 99.1),
 )
 """Parameters and accuracy: the last epoch where it is stated, or else the best."""
@@ -49,15 +49,21 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for (label, folder), colour, mark in zip(OURS.items(), ("#0072b2", "#009e73"), "os", strict=True):
-        for place, (name, (params, number)) in enumerate(last_epochs(folder).items()):
-            legend = f"{label} (mean of {len(number.values)} seeds, 95 % interval)" if place == 0 else None
+        found = last_epochs(folder)
+        counts = " or ".join(map(str, sorted({len(number.values) for _, number in found.values()})))
+        for place, (name, (params, number)) in enumerate(found.items()):
+            legend = f"{label} (mean and 95 % interval, n = {counts})" if place == 0 else None
             mean, half = 100 * number.mean, number.half_width and 100 * number.half_width
             axes.errorbar(params, mean, yerr=half, fmt=mark, color=colour, capsize=4, label=legend)
-            axes.annotate(name, (params, mean), xytext=(6, -12), textcoords="offset points", fontsize=8, color=colour)
+            axes.annotate(name, (params, mean), xytext=(6, 6), textcoords="offset points", fontsize=8, color=colour)
+    # Many are near one another: by number in the figure, and by name beside it.
+    colour = "#d55e00"
     names, *places = zip(*RIVALS, strict=True)
-    axes.plot(*places, "x", color="#d55e00", label="others, as they state it: one run, test-watched")
-    for name, *place in zip(names, *places, strict=True):
-        axes.annotate(name, place, xytext=(6, 5), textcoords="offset points", fontsize=8, color="#d55e00")
+    axes.plot(*places, "x", color=colour, label="others, as they state it: one run, test-watched")
+    for number, place in enumerate(zip(*places, strict=True), start=1):
+        axes.annotate(str(number), place, xytext=(-10, 4), textcoords="offset points", fontsize=8, color=colour)
+    listed = "\n".join(f"{number}  {name}" for number, name in enumerate(names, start=1))
+    axes.text(1.02, 0.98, listed, transform=axes.transAxes, va="top", fontsize=8, color=colour)
     axes.set(xscale="log", xlabel="parameters", ylabel="MNIST test accuracy (%)", ylim=(98.4, 99.8))
     # The usual labels are formulas, which are not parsed here.
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
