@@ -6,7 +6,7 @@ Trained on all 60,000 training images; no epoch is selected, and the test split 
 recipe is the one that was chosen for mnist_best_4k: shifts of up to a pixel, rotation, one cycle of Adam up to 0.005 in
 batches of 32. This network had no trials of its own.
 
-Here: not measured yet.
+Here: 97.94 ± 0.25 on the test split, last epoch (n = 5; experiments/mnist_best).
 """
 
 from configs import mnist_best_4k
