@@ -7,8 +7,7 @@ every convolution but the last, which its table leaves open; Adam's rate is roun
 batch 128. Its log starts at a training loss of 0.0635, so it almost surely began from trained weights: no target for a
 fresh run's first epochs.
 
-Here: 98.20 after 2 epochs (one seed, 84 s an epoch on one busy core of an x86-64 machine with AVX-512,
-experiments/2026-11-21_eight_networks); the whole recipe has not been run yet.
+Here: 99.21 last and 99.38 best on the test split (one seed, the whole recipe; experiments/mnist_eight_networks).
 """
 
 from fer_jax.build import default_config

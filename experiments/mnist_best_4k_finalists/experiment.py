@@ -31,7 +31,7 @@ SEPARABLE = (
     Row(20, separable=True),
     Row(20, separable=True),
 )
-"""A convolution and eight separable ones of twice as many channels, 3,986 parameters."""
+"""A convolution and eight separable ones of two to three times as many channels, 3,986 parameters."""
 models.MODELS["separable_4k"] = partial(CompactNet, table=SEPARABLE)
 
 
