@@ -28,6 +28,8 @@ _PACKAGES = (
     "clu",
     "numpy",
 )
+_CODE = (":(top)*.py", ":(top)setup.cfg", ":(top)pyproject.toml")
+"""What decides a run's numbers, as git takes it; with the package's own folder."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -64,7 +66,7 @@ def environment() -> dict[str, Any]:
     """The command, the code's commit, versions and machine of this process."""
     return {
         "command": ["python", "-m", _module(), *sys.argv[1:]],
-        "git": _git(),
+        "git": git_state(Path(__file__)),
         "versions": {"python": platform.python_version(), **_versions()},
         "devices": [device.device_kind for device in jax.devices()],
         "machine": layout(),
@@ -94,17 +96,27 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def _git() -> dict[str, Any]:
-    """The commit of the code and whether files differ from it; nothing where the code is not a git checkout."""
-    folder = Path(__file__).parent
+def git_state(module: Path) -> dict[str, Any]:
+    """The commit that a module is of, and whether the code differs from it.
+
+    The code is all tracked Python files, the package and the files that install it. Documents and tables are not: a
+    sweep writes its rows into a checkout, and the runs after the first are of the same code.
+
+    Args:
+      module: a file of the package.
+
+    Returns:
+      `commit` and `dirty`; None for both where the module is not a file of a git checkout.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", str(module.parent), *words], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        git("ls-files", "--error-unmatch", str(module))
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *_CODE, str(module.parent))
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
