@@ -51,7 +51,9 @@ class Job(NamedTuple):
 
 
 def make_jobs(grid: Grid, pending: Iterable[Cell], at_once: int, started: Callable[[str], bool]) -> list[Job]:
-    """The jobs that train the pending cells, in the order of the grid.
+    """The jobs that train the pending cells: the first seeds of every variant first.
+
+    So what is done of a sweep that is stopped compares all variants.
 
     Args:
       grid: the experiment.
@@ -77,7 +79,7 @@ def alone(grid: Grid, cells: Iterable[Cell]) -> list[Job]:
 
 
 def _cut(grid: Grid, cells: Sequence[Cell], at_once: int) -> list[Job]:
-    """Cuts cells into jobs; the order is that of each job's first cell."""
+    """Cuts cells into jobs; the order is that of each job's first seed, and then of the grid."""
     blocks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name, recipe in grid.recipes.items():
         seeds = [cell.seed for cell in cells if cell.variant == name]
@@ -89,7 +91,7 @@ def _cut(grid: Grid, cells: Sequence[Cell], at_once: int) -> list[Job]:
         for together in _products([grid.recipes[name] for name in names], max(1, at_once // len(chunk))):
             jobs.append(_make_job(grid, [by_cell[one.variant.name, seed] for one in together for seed in chunk]))
     order = {cell: place for place, cell in enumerate(cells)}
-    return sorted(jobs, key=lambda job: min(order[cell] for cell in job.cells))
+    return sorted(jobs, key=lambda job: min((cell.seed, order[cell]) for cell in job.cells))
 
 
 def _consecutive(seeds: Sequence[int], most: int) -> list[tuple[int, ...]]:
