@@ -31,6 +31,8 @@ from fer_jax.summary import Summary, check_budget, describe
 from fer_jax.vary import check_vary, make_parts, value_arrays, with_values
 
 SELECT_BY = ("accuracy", "macro_f1")
+MOST_EPOCHS = 1_000_000
+"""A learning rate for each of them is made when a run begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ class Options:
         check_at_least("config.seed", self.seed, 0)
         check_at_most("config.seed", self.seed, 2**31 - 1)
         check_at_least("config.epochs", self.epochs, 1)
+        check_at_most("config.epochs", self.epochs, MOST_EPOCHS)
         check_at_least("config.batch_size", self.batch_size, 1)
         check_choice("config.protocol", self.protocol, data.PROTOCOLS)
         check_at_least("config.steps_per_call", self.steps_per_call, 0)

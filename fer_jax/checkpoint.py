@@ -1,18 +1,19 @@
 """Checkpoints of a run, with Orbax: saved whole or not at all, checked when they are restored.
 
 A checkpoint holds the arrays (state and the unfinished epoch's sums) and a record in JSON: where training stood, what
-it had scored, a digest of the arrays and the logits of fixed pictures. The digest tells a damaged file; the logits
-and the score tell a program that no longer computes what was trained.
+it had scored, a digest of the arrays, one of the record itself, and the logits of fixed pictures. The digests tell a
+damaged file; the logits and the score tell a program that no longer computes what was trained.
 """
 
 import contextlib
 import hashlib
 import inspect
+import json
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from fer_jax import processes
 from fer_jax.buckets import is_bucket
 from fer_jax.config import check_at_least
 from fer_jax.errors import CheckpointError, LostProcessError, reason
+from fer_jax.forms import misfit
 from fer_jax.sharding import on_host
 
 FOLDER = "checkpoints"
@@ -34,6 +36,11 @@ COMMITTED = "commit_success.txt"
 """What Orbax writes last into a checkpoint; in a bucket it is what tells a whole one."""
 LATE_S = 0.5
 """How long nothing may come back of a failed save before it counts as removed, in seconds."""
+
+
+NO_SPACE = "no space left on the device"
+_RANK = "metrics"
+"""The folder in a checkpoint, and the file in that, where Orbax keeps its rank; it reads all of them when it begins."""
 
 
 class Restored(NamedTuple):
@@ -53,6 +60,37 @@ def check_policy(*, every_epochs: int, every_steps: int, keep: int) -> None:
     check_at_least("config.checkpoint.every_epochs", every_epochs, 1)
     check_at_least("config.checkpoint.every_steps", every_steps, 0)
     check_at_least("config.checkpoint.keep", keep, 1)
+
+
+def saved_steps(workdir: Any) -> list[int]:
+    """The steps that have a folder among a run's checkpoints, oldest first, whatever is in it.
+
+    In a bucket a save that was killed leaves one too, which does not count.
+    """
+    folder, in_bucket = workdir / FOLDER, is_bucket(workdir)
+    found = (
+        [path for path in folder.iterdir() if path.name.isascii() and path.name.isdecimal()] if folder.is_dir() else []
+    )
+    return sorted(int(path.name) for path in found if not in_bucket or (path / COMMITTED).exists())
+
+
+def unranked_steps(workdir: Any) -> list[int]:
+    """The steps whose checkpoint has a rank that cannot be read, oldest first; with one of them Orbax cannot begin."""
+    folders = {step: workdir / FOLDER / str(step) / _RANK for step in saved_steps(workdir)}
+    # One that was saved inside an epoch has none.
+    return [step for step, folder in folders.items() if folder.exists() and not _is_rank(folder / _RANK)]
+
+
+def is_ranked(workdir: Any, step: int) -> bool:
+    """Whether the checkpoint of a step is among those of which the best is kept."""
+    return _is_rank(workdir / FOLDER / str(step) / _RANK / _RANK)
+
+
+def _is_rank(path: Any) -> bool:
+    try:
+        return misfit(json.loads(path.read_text()), {"rank": float}) is None
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 class Checkpoints:
@@ -87,10 +125,12 @@ class Checkpoints:
         )
         try:
             self._manager = ocp.CheckpointManager(self._workdir / FOLDER, options=options)
-        except ValueError as error:  # It reads what each checkpoint scored.
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            # It reads what each checkpoint is ranked by.
+            damaged = unranked_steps(self._workdir)
+            which = f"{FOLDER}/{damaged[0]} is damaged" if damaged else "something in it is damaged, or no checkpoint"
             raise CheckpointError(
-                f"{self._workdir / FOLDER} cannot be read ({_reason(error)}): a checkpoint in it is damaged, or is "
-                "none; move it away"
+                f"{self._workdir / FOLDER} cannot be read ({_reason(error)}): {which}; move it away"
             ) from error
 
     def steps(self) -> list[int]:
@@ -103,7 +143,8 @@ class Checkpoints:
         Raises:
           CheckpointError: it could not be written (a full disk, say); earlier checkpoints stay as they are.
         """
-        record = {**record, "sha256": digest(arrays)}
+        record = {**record, "step": step, "sha256": digest(arrays)}
+        record["record_sha256"] = record_digest(record)
         try:
             with _quiet_closed_loops():
                 self._manager.save(
@@ -117,9 +158,11 @@ class Checkpoints:
             if processes.tells_of_another(error):
                 raise LostProcessError(_reason(error)) from error
             self._discard_partial()
+            why = _reason(error)
+            advice = "free some space" if why == NO_SPACE else "mend that"
             raise CheckpointError(
-                f"the checkpoint of step {step} could not be written to {self._workdir / FOLDER}: {_reason(error)}; "
-                "earlier checkpoints are kept: free some space and start the same command again"
+                f"the checkpoint of step {step} could not be written to {self._workdir / FOLDER}: {why}; earlier "
+                f"checkpoints are kept: {advice} and start the same command again"
             ) from error
 
     def _discard_partial(self) -> None:
@@ -153,6 +196,7 @@ class Checkpoints:
         if step not in self._manager.all_steps():
             known = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(f"{self._workdir / FOLDER} has no checkpoint of step {step}; it has: {known}")
+        name = f"the checkpoint {self._workdir / FOLDER / str(step)}"
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         try:
             with _quiet_closed_loops():
@@ -162,11 +206,14 @@ class Checkpoints:
                 )
             found = digest(read.arrays)
         except Exception as error:
-            raise CheckpointError(f"the checkpoint {self._workdir / FOLDER / str(step)} cannot be read") from error
+            raise CheckpointError(f"{name} cannot be read") from error
         if not isinstance(read.record, dict) or found != read.record.get("sha256"):
-            raise CheckpointError(
-                f"the checkpoint {self._workdir / FOLDER / str(step)} is damaged: its arrays are not those saved"
-            )
+            raise CheckpointError(f"{name} is damaged: its arrays are not those saved")
+        # Older ones have no digest of their record, and do not tell their step.
+        if read.record.get("record_sha256", expected := record_digest(read.record)) != expected:
+            raise CheckpointError(f"{name} is damaged: its record is not the one saved")
+        if read.record.get("step", step) != step:
+            raise CheckpointError(f"{name} is that of step {read.record['step']} under another name")
         return Restored(step, read.arrays, read.record)
 
     def restore_newest(self, template: Any) -> tuple[Restored | None, list[str]]:
@@ -193,23 +240,27 @@ class Checkpoints:
             raise CheckpointError(f"{notes[0]}, and no older checkpoint is whole: start again in another --workdir")
         return None, notes
 
-    def set_aside(self, newer_than: int) -> None:
-        """Moves the checkpoints after step `newer_than` to `checkpoints-damaged/`."""
-        for step in self.steps():
-            if step > newer_than and processes.is_first():
-                target = self._workdir / DAMAGED / str(step)
-                _remove(target)
-                target.parent.mkdir(exist_ok=True)
-                if self._in_bucket:
-                    # A folder is there as long as something is in it.
-                    (target.parent / "README.txt").write_text("Checkpoints that could not be read.\n")
-                (self._workdir / FOLDER / str(step)).rename(target)
-        processes.wait("damaged checkpoints have been set aside")
+    def set_aside(self, steps: Collection[int]) -> None:
+        """Moves the checkpoints of these steps to `checkpoints-damaged/`."""
+        set_aside(self._workdir, steps)
         self._manager.reload()
 
     def close(self) -> None:
         """Ends Orbax's threads."""
         self._manager.close()
+
+
+def set_aside(workdir: Any, steps: Collection[int]) -> None:
+    """Moves the checkpoints of these steps to `checkpoints-damaged/`; the first process does it, all wait for it."""
+    for step in steps if processes.is_first() else ():
+        target = workdir / DAMAGED / str(step)
+        _remove(target)
+        target.parent.mkdir(exist_ok=True)
+        if is_bucket(workdir):
+            # A folder is there as long as something is in it.
+            (target.parent / "README.txt").write_text("Checkpoints that could not be read.\n")
+        (workdir / FOLDER / str(step)).rename(target)
+    processes.wait("damaged checkpoints have been set aside")
 
 
 @contextlib.contextmanager
@@ -249,8 +300,14 @@ def _rank(metrics: Mapping[str, float]) -> float:
 def _reason(error: BaseException) -> str:
     text = str(error)
     if "No space left" in text or "ENOSPC" in text:
-        return "no space left on the device"
+        return NO_SPACE
     return reason(error)
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 over a record as it is in JSON, but for the digest itself."""
+    told = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def digest(arrays: Any) -> str:

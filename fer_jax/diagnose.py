@@ -16,7 +16,8 @@ from fer_jax.errors import ConfigError
 from fer_jax.evaluate import on_device
 from fer_jax.init_from import beginning
 from fer_jax.open_run import read_trained_run
-from fer_jax.resume import check_same_run, empty_progress, template
+from fer_jax.resume import empty_progress, template
+from fer_jax.same_run import check_same_run
 from fer_jax.sharding import on_host
 from fer_jax.steps import Examples, Passes, TrainState, leaf_name, steps_taken
 from fer_jax.text_table import aligned

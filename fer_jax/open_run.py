@@ -14,7 +14,8 @@ from fer_jax.config import check_choice
 from fer_jax.data.dataset import Split
 from fer_jax.errors import CheckpointError, ConfigError, did_you_mean
 from fer_jax.members import Members
-from fer_jax.resume import CONFIG_FILE, best_of, check_same_run, read_run, template, verify_logits
+from fer_jax.resume import best_of, template, verify_logits
+from fer_jax.same_run import CONFIG_FILE, check_same_run, read_run
 from fer_jax.sharding import on_host
 from fer_jax.writers import say, say_stand_in
 

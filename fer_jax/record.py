@@ -63,7 +63,7 @@ def begin_record(run: Run, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
         },
         "params": {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable},
         **({"members": each} if run.members.many else {}),
-        **({"init_from": earlier["init_from"]} if "init_from" in earlier else {}),
+        **{key: earlier[key] for key in ("init_from", "lost_best") if key in earlier},
         "protocol": run.options.protocol,
         "selected_by": run.splits.watched_name if run.splits.selects else None,
         "select_by": run.options.select_by,

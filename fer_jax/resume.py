@@ -1,114 +1,23 @@
-"""Going on with a run: is it the same run, where did it stand, and does its checkpoint still compute what it did."""
+"""Going on with a run: where did it stand, and does its checkpoint still compute what it did."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_jax.build import Core, Run, resolve
-from fer_jax.checkpoint import Checkpoints, Restored
-from fer_jax.config import differences
-from fer_jax.data.dataset import DataSet
-from fer_jax.errors import CheckpointError, ConfigError, UserError, warn
+from fer_jax.build import Core, Run
+from fer_jax.checkpoint import FOLDER, Checkpoints, Restored, is_ranked, set_aside, unranked_steps
+from fer_jax.errors import CheckpointError, warn
 from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.forms import misfit
-from fer_jax.members import OF_A_MEMBER, make_members
 from fer_jax.metrics import Progress
-from fer_jax.provenance import FILE, layout, read_json
-from fer_jax.schedules import SCHEDULES_THAT_NEED_EPOCHS
+from fer_jax.provenance import layout
 from fer_jax.sharding import by_member, on_host, place, replicated
 from fer_jax.steps import TrainState
 
-CONFIG_FILE = "config.json"
 OTHER_LAYOUT_TOLERANCE = 1e-4
 """How far logits and scores may be off on another backend or device count, relative to the largest logit."""
-
-
-# What is read of them; a person may have edited these files.
-_STATE = {"epoch": int, "step": int}
-_STATES = (None, _STATE, [(None, _STATE)])
-_NEEDED = {
-    CONFIG_FILE: {"epochs": int},
-    FILE: {
-        "data": {"name": str, "source": str, "fingerprint": str},
-        **{"stand_in": bool, "finished": bool, "epoch": int, "test_reads": int, "selected_by": (None, str)},
-        **{"best": _STATES, "last": _STATES},
-    },
-}
-
-
-def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The config and the record of the run in a folder; None for the file that is not there.
-
-    A key that did not exist yet when the run began has its default, which changes nothing.
-
-    Raises:
-      UserError: one is not what a run writes.
-    """
-    found = []
-    for name, needed in _NEEDED.items():
-        content = read_json(workdir / name)
-        wrong = None if content is None else misfit(content, needed)
-        if wrong is not None:
-            raise UserError(
-                f"{workdir / name} is damaged ({wrong or 'all of it'}): restore it, or name another --workdir"
-            )
-        found.append(content)
-    config, record = found
-    config = config and json.loads(resolve(config).to_json())
-    if config and record:
-        members = make_members(config["seed"], config["num_seeds"], config["vary"] or {})
-        for key in OF_A_MEMBER if members.many else ():
-            if not isinstance(record.get(key), list) or len(record[key]) != len(members):
-                raise UserError(
-                    f"{workdir / FILE} is damaged (in {key}: the run has {len(members)} members): restore it, or name "
-                    "another --workdir"
-                )
-        if not members.many and any(isinstance(record[key], list) for key in ("best", "last")):
-            raise UserError(
-                f"{workdir / FILE} is damaged (the run has one member): restore it, or name another --workdir"
-            )
-    return config, record
-
-
-def check_same_run(
-    workdir: Path,
-    old: Mapping[str, Any] | None,
-    record: Mapping[str, Any],
-    stated: Mapping[str, Any],
-    dataset: DataSet,
-) -> None:
-    """Checks that a config and data go on with the run in `workdir`.
-
-    Allowed to differ: `checkpoint.*`, and more `epochs` where no schedule depends on their number.
-
-    Args:
-      workdir: the run's folder, for the message.
-      old: its config and
-      record: its record, as `read_run` gives them.
-      stated: the resolved config to go on with.
-      dataset: the data found now.
-
-    Raises:
-      ConfigError: anything else differs; the sentence names the keys.
-    """
-    if old is not None:
-        changed = [key for key in differences(old, stated) if not key.startswith("checkpoint.")]
-        if stated["epochs"] > old["epochs"] and stated["optim"]["schedule"] not in SCHEDULES_THAT_NEED_EPOCHS:
-            changed.remove("epochs")
-        if changed:
-            keys = ", ".join(f"config.{key}" for key in changed)
-            raise ConfigError(
-                f"{workdir} holds a run with another value of {keys}: name another --workdir, or take the old value"
-            )
-    if record["data"]["fingerprint"] != dataset.fingerprint:
-        old_name = record["data"]["name"] + (", a stand-in" if record["stand_in"] else "")
-        raise ConfigError(
-            f"{workdir} holds a run on other data ({old_name}: {record['data']['source']}) than now found "
-            f"({dataset.name}: {dataset.source}): name another --workdir, or delete it"
-        )
 
 
 def probe_images(image_shape: tuple[int, ...]) -> np.ndarray:
@@ -138,13 +47,23 @@ def empty_progress(run: Run | Core) -> Progress:
     return place(run.members.stack(Progress.empty()), by_member(run.mesh))
 
 
+def set_unranked_aside(workdir: Path) -> None:
+    """Tells of checkpoints whose rank cannot be read, beside which no other can be restored, and sets them aside."""
+    steps = unranked_steps(workdir)
+    for step in steps:
+        name = f"the checkpoint {workdir / FOLDER / str(step)}"
+        warn(f"{name} is damaged: what it is ranked by cannot be read; it is set aside")
+    # With none too: processes that see a folder at other moments must all come to where they wait.
+    set_aside(workdir, steps)
+
+
 def restore_newest(run: Run, checkpoints: Checkpoints) -> Restored | None:
     """The newest whole checkpoint, its logits verified; each damaged one is told, and then set aside."""
     restored, notes = checkpoints.restore_newest(template(run))
     for sentence in notes:
         warn(f"{sentence}; going on from the checkpoint before it")
     if notes and restored is not None:
-        checkpoints.set_aside(newer_than=restored.step)
+        checkpoints.set_aside([step for step in checkpoints.steps() if step > restored.step])
     if restored is not None:
         verify_logits(run, restored)
         if run.members.many:
@@ -167,6 +86,28 @@ def restore_state(run: Run, checkpoints: Checkpoints, record: Mapping[str, Any],
 def best_of(restored: Restored) -> Restored:
     """From a checkpoint of several members: the best state of each, with what was recorded of these."""
     return Restored(restored.step, {"state": restored.arrays["best"]}, {**restored.record, **restored.record["best"]})
+
+
+def lost_best(run: Run, workdir: Path, checkpoints: Checkpoints, record: Mapping[str, Any]) -> str:
+    """Why the best state that the record of a run alone tells of cannot be had, in a sentence; '' where it can.
+
+    A checkpoint that is there and cannot be used is set aside.
+    """
+    best = record["best"]
+    if run.members.many or best is None or not run.splits.selects:
+        return ""
+    step = best["step"]
+    try:
+        checkpoints.restore(step, template(run))
+    except CheckpointError as error:
+        why = str(error)
+    else:
+        if is_ranked(workdir, step):
+            return ""
+        why = f"the checkpoint {workdir / FOLDER / str(step)} is damaged: what it is ranked by is gone"
+    if step in checkpoints.steps():
+        checkpoints.set_aside([step])
+    return why
 
 
 def verify_logits(run: Run | Core, restored: Restored, exactly: bool = True) -> None:

@@ -74,6 +74,8 @@ def make_schedule(
     """
     check_choice("config.optim.schedule", name, SCHEDULES)
     check_above("config.optim.learning_rate", learning_rate, 0)
+    # What is more is infinite in float32.
+    check_at_most("config.optim.learning_rate", learning_rate, 3e38)
     check_at_least("config.optim.decay_rate", decay_rate, 0)
     check_at_least("config.optim.warmup_epochs", warmup_epochs, 0)
     check_at_least("config.optim.final_rate", final_rate, 0)

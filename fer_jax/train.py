@@ -16,7 +16,7 @@ from fer_jax import processes, provenance
 from fer_jax.buckets import named
 from fer_jax.build import Run, build, resolve
 from fer_jax.card import write_card
-from fer_jax.checkpoint import Checkpoints
+from fer_jax.checkpoint import Checkpoints, saved_steps
 from fer_jax.distill import check_same_teacher, with_teacher
 from fer_jax.doubts import doubts
 from fer_jax.errors import DivergedError, Interrupted, warn
@@ -29,29 +29,23 @@ from fer_jax.optim import with_reductions
 from fer_jax.over_seeds import over_seeds
 from fer_jax.pacing import Pace, calls
 from fer_jax.record import begin_record, count_test_read, epoch_line, note_scores, nothing_done, prefix, standing
-from fer_jax.resume import (
-    CONFIG_FILE,
-    check_same_run,
-    empty_progress,
-    probe_logits,
-    read_run,
-    restore_newest,
-    verify,
-)
+from fer_jax.resume import empty_progress, lost_best, probe_logits, restore_newest, set_unranked_aside, verify
+from fer_jax.same_run import CONFIG_FILE, check_same_run, read_run
 from fer_jax.score_table import name_values
 from fer_jax.sharding import on_host
 from fer_jax.signals import StopSignals
 from fer_jax.steps import Examples, TrainState, not_finite, steps_taken
-from fer_jax.writers import Console, MetricWriter, say, say_result, say_stand_in
+from fer_jax.writers import Console, MetricWriter, read_metrics, say, say_result, say_stand_in
 
 EXPLODED = 3
 """Times the loss of guessing: an epoch's mean above this is warned of."""
 
 
 class Session(NamedTuple):
-    """What stays from the first epoch to the last; `record`, what stands in run.json, is kept up to date.
+    """What stays from the first epoch to the last.
 
-    `epoch_ended` is told each epoch that has ended, counted from 1.
+    `record`, what stands in run.json, and `lines`, those of metrics.jsonl, are kept up to date. `epoch_ended` is told
+    each epoch that has ended, counted from 1.
     """
 
     run: Run
@@ -59,6 +53,7 @@ class Session(NamedTuple):
     checkpoints: Checkpoints
     signals: StopSignals
     record: dict[str, Any]
+    lines: list[dict[str, Any]]
     epoch_ended: Callable[[int], None]
 
 
@@ -113,6 +108,9 @@ def _go_on(
 ) -> dict[str, Any]:
     """Does what is left of a run in its folder; what stands in run.json at the end."""
     old, record = read_run(folder)
+    if record is not None and not record["step"] and not saved_steps(folder):
+        # Nothing was trained, so nothing can be lost, and any run may begin here.
+        old = record = None
     if record is not None:
         check_same_run(folder, old, record, stated, run.dataset)
         check_same_teacher(folder, record, run)
@@ -123,8 +121,9 @@ def _go_on(
     provenance.write_json(folder / CONFIG_FILE, stated)
     record = begin_record(run, record)
     provenance.write_json(folder / provenance.FILE, record)
+    set_unranked_aside(folder)
     with contextlib.closing(Checkpoints(folder, **config.checkpoint)) as checkpoints, StopSignals() as signals:
-        session = Session(run, folder, checkpoints, signals, record, epoch_ended)
+        session = Session(run, folder, checkpoints, signals, record, [], epoch_ended)
         _train(session, stated, profile)
         score_states(run, checkpoints, record, lambda: _stop_if_asked_now(session))
     if run.members.many:
@@ -137,7 +136,7 @@ def _go_on(
 
 def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     """Restores or begins, and trains the epochs that are left."""
-    run, folder, checkpoints, _, record, _ = session
+    run, folder, checkpoints, _, record, lines, _ = session
     examples, watched = on_device(run.splits.train, run.mesh, run.shares), prepare_split(run, run.splits.watched_name)
     arrays = _restore_or_begin(session, watched)
     state, progress, best = arrays["state"], arrays["progress"], arrays.get("best")
@@ -148,7 +147,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
     state, progress = _compile(session, examples, watched, state, progress)
     console = Console(run.options.epochs, len(run.splits.train), run.options.batch_size)
     pace = Pace(run.options.steps_per_call, run.steps_per_epoch)
-    with contextlib.closing(MetricWriter(folder, last_epoch=first_epoch)) as writer:
+    with contextlib.closing(MetricWriter(folder, earlier=lines)) as writer:
         writer.write_hparams(stated)
         told_of_explosion = False
         for epoch in range(first_epoch, run.options.epochs):
@@ -166,7 +165,7 @@ def _train(session: Session, stated: Mapping[str, Any], profile: bool) -> None:
             is_best = better[0] and run.splits.selects and not run.members.many
             state = _reduce_rate(session, state)
             progress = empty_progress(run)
-            # The line first: a resume takes out lines that are newer than the checkpoint, and cannot make one up.
+            lines.append(line)
             writer.write_scalars(line["step"], line)
             writer.flush()
             ends = epoch + 1 == run.options.epochs
@@ -205,7 +204,7 @@ def _train_epoch(
     trace: Path | None,
 ) -> tuple[TrainState, Progress]:
     """Trains an epoch from where the state stands in it; saves on the way where asked to."""
-    run, _, checkpoints, signals, record, _ = session
+    run, _, checkpoints, signals, record, *_ = session
     every = checkpoints.every_steps
 
     def watch(step: int, sums: Progress, newest: TrainState) -> None:
@@ -233,8 +232,15 @@ def _train_epoch(
 
 
 def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
-    """The arrays of the newest whole checkpoint, checked, or those at step 0; `record` then tells of that moment."""
-    run, folder, checkpoints, _, record, _ = session
+    """The arrays of the newest whole checkpoint, checked, or those at step 0.
+
+    `record` and `lines` then tell of that moment.
+    """
+    run, folder, checkpoints, _, record, lines, _ = session
+    left, told = max(checkpoints.steps(), default=0), record["step"]
+    if told > left:
+        newest = f"the newest checkpoint is of step {left:,}" if left else "there is no checkpoint"
+        warn(f"{folder / provenance.FILE} tells of step {told:,}, and {newest}: what came after it is trained again")
     restored = restore_newest(run, checkpoints)
     if restored is None:
         arrays, learnt = beginning(run)
@@ -249,8 +255,26 @@ def _restore_or_begin(session: Session, watched: EvalSplit) -> dict[str, Any]:
         if restored.record["scores"] is not None:
             count_test_read(record, run.splits.watched_name, len(run.members))
         record.update(restored.record["standing"])
+        # Checkpoints hold the lines since a file that was damaged has to be made again.
+        lines += restored.record.get("lines") or [
+            line for line in read_metrics(folder) if line["epoch"] <= record["epoch"]
+        ]
+        _select_anew_if_lost(session)
         say(f"Going on from step {restored.step:,} in {folder}.")
     return arrays
+
+
+def _select_anew_if_lost(session: Session) -> None:
+    """Where the best state is lost, has the best of the epochs to come selected, and says so."""
+    run, folder, checkpoints, _, record, *_ = session
+    why = lost_best(run, folder, checkpoints, record)
+    if not why:
+        return
+    ended = record["epoch"] >= run.options.epochs
+    then = "the last state stands in its place" if ended else "the best of the epochs from here on will be selected"
+    warn(f"{why}; the state of epoch {record['best']['epoch']}, the best until then, is lost, and {then}")
+    record["lost_best"] = record["best"]
+    record["best"] = record["last"] if ended else None
 
 
 def _compile(
@@ -281,6 +305,7 @@ def _save(
     arrays: dict[str, Any] = {"state": state, "progress": progress}
     told = {
         "standing": standing(record),
+        "lines": session.lines,
         "scores": scores and _checked_scores(run, [(one.loss, one.accuracy) for one in scores]),
         "logits": probe_logits(run, state),
         "layout": provenance.layout(),

@@ -49,20 +49,21 @@ class MetricWriter:
 
     Args:
       workdir: the run's folder.
-      last_epoch: the last epoch to keep of what an earlier process wrote; later lines are taken out, because a
-        resumed run writes those epochs again.
+      earlier: the lines of the epochs that were trained before; what the file holds besides is taken out, because a
+        resumed run writes later epochs again.
 
     Raises:
       UserError: a file cannot be written.
     """
 
-    def __init__(self, workdir: Path, last_epoch: int = 0):
+    def __init__(self, workdir: Path, earlier: Sequence[Mapping[str, Any]] = ()):
         self._path, self._writes = workdir / METRICS_FILE, processes.is_first()
         if not self._writes:
             return
-        self._lines = [json.dumps(epoch) + "\n" for epoch in read_metrics(workdir) if epoch["epoch"] <= last_epoch]
+        self._lines = [json.dumps(dict(line)) + "\n" for line in earlier]
         write_whole(self._path, "".join(self._lines))
-        self._folder, self._events = workdir / TENSORBOARD_FOLDER, Events(purge_step=last_epoch + 1)
+        last = earlier[-1].get("step", 0) if earlier else 0
+        self._folder, self._events = workdir / TENSORBOARD_FOLDER, Events(purge_step=last + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float | list[float]]) -> None:
         """Adds a line: `scalars`, which hold 'epoch'; in TensorBoard they stand at `step`.

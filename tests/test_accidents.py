@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_told_before_it_is_set_aside(
             path.write_bytes(b"")
     tiny_config.epochs = 3
 
-    def killed(checkpoints, newer_than):
+    def killed(checkpoints, steps):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

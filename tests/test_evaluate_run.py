@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from conftest import TINY_TABLE
+from tiny_runs import change_record
 
 from fer_jax import models, provenance, train
 from fer_jax.build import default_config
@@ -41,14 +42,6 @@ def copy(runs, tiny, tmp_path):
     """Copies of them, for a test to change."""
     shutil.copytree(runs, tmp_path / "runs")
     return tmp_path / "runs"
-
-
-def change_record(workdir, step, change):
-    """Changes the record inside a checkpoint."""
-    path = workdir / "checkpoints" / str(step) / "record" / "metadata"
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize("checkpoint", ["last", "best", "14"])
@@ -135,6 +128,7 @@ def test_a_folder_without_a_run_is_told_with_a_neighbour_that_has_one(copy, tmp_
 
 def test_a_run_killed_before_its_first_checkpoint_is_told(copy):
     (copy / "seed" / "run.json").unlink()
+    shutil.rmtree(copy / "seed" / "checkpoints")
     with pytest.raises(ConfigError, match="holds no run"):
         evaluate_run(str(copy / "seed"))
 

@@ -83,7 +83,7 @@ FLOORS = [
     },
     {"build"},
     {
-        *("card", "pacing", "record", "resume"),
+        *("card", "pacing", "record", "resume", "same_run"),
         *("sweep.grid",),
     },
     {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from predict_runs import copy_run, network_of
+from tiny_runs import change_record
 
 from fer_jax import predict, provenance, scores
 from fer_jax.data import digits as embedded
@@ -161,13 +162,16 @@ def test_an_old_record_without_class_names_and_one_that_has_no_scores_either(tin
 def test_a_network_that_computes_something_else_is_refused_and_a_rounding_is_not(tiny_run, tmp_path):
     folder = copy_run(tiny_run / "clean", tmp_path / "run")
     step = provenance.read_json(folder / "run.json")["best"]["step"]
-    path = folder / "checkpoints" / str(step) / "record" / "metadata"
-    record = provenance.read_json(path)
-    record["logits"][0][0] += 1e-6
-    provenance.write_json(path, record)
+
+    def change(by):
+        def changed(record):
+            record["logits"][0][0] += by
+
+        return changed
+
+    change_record(folder, step, change(1e-6))
     assert predict.load(str(folder), calibrate=False).trained.step == step
-    record["logits"][0][0] += 1
-    provenance.write_json(path, record)
+    change_record(folder, step, change(1))
     with pytest.raises(CheckpointError, match="is not what was recorded"):
         predict.load(str(folder), calibrate=False)
 

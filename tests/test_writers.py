@@ -15,8 +15,8 @@ def line(epoch):
     return {"epoch": epoch, "step": 10 * epoch, "train_loss": 1 / epoch}
 
 
-def write(workdir, epochs, last_epoch=0):
-    writer = MetricWriter(workdir, last_epoch=last_epoch)
+def write(workdir, epochs, earlier=()):
+    writer = MetricWriter(workdir, earlier=[line(epoch) for epoch in earlier])
     for epoch in epochs:
         writer.write_scalars(10 * epoch, line(epoch))
     writer.flush()
@@ -33,7 +33,7 @@ def test_a_line_an_epoch(tmp_path):
 
 def test_a_resume_takes_out_the_epochs_that_it_trains_again(tmp_path):
     write(tmp_path, [1, 2, 3])
-    write(tmp_path, [2, 3, 4], last_epoch=1)
+    write(tmp_path, [2, 3, 4], earlier=[1])
     assert read_metrics(tmp_path) == [line(1), line(2), line(3), line(4)]
 
 
@@ -49,7 +49,7 @@ def test_a_torn_last_line_is_left_out(tmp_path, torn):
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(torn)
     assert read_metrics(tmp_path) == [line(1), line(2)]
-    write(tmp_path, [3], last_epoch=2)
+    write(tmp_path, [3], earlier=[1, 2])
     assert read_metrics(tmp_path) == [line(1), line(2), line(3)]
 
 

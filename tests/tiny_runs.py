@@ -1,5 +1,6 @@
-"""Runs of a small network on digits, for fixtures that many tests share."""
+"""Runs of a small network on digits, for fixtures that many tests share, and changes to what they leave."""
 
+import json
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ from conftest import TINY_TABLE
 
 from fer_jax import models, train
 from fer_jax.build import default_config
+from fer_jax.checkpoint import record_digest
 from fer_jax.models import mnist
 
 
@@ -23,3 +25,11 @@ def train_tiny(folder, **changes):
         for key, value in changes.items():
             config[key] = value
         return config, train.train(config, workdir=str(folder))
+
+
+def change_record(workdir, step, change):
+    """Changes the record inside a checkpoint, as if what `change` makes of it had been saved."""
+    path = workdir / "checkpoints" / str(step) / "record" / "metadata"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps({**record, "record_sha256": record_digest(record)}))
