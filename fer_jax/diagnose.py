@@ -1,7 +1,7 @@
 """What happened in the step that stopped a run: `--mode=diagnose`."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from fer_jax.buckets import named
 from fer_jax.build import Run, build, resolve
 from fer_jax.checkpoint import FOLDER, Checkpoints
 from fer_jax.distill import check_same_teacher, with_teacher
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, UserError
 from fer_jax.evaluate import on_device
+from fer_jax.forms import misfit
 from fer_jax.init_from import beginning
 from fer_jax.open_run import read_trained_run
+from fer_jax.provenance import FILE
 from fer_jax.resume import empty_progress, template
 from fer_jax.same_run import check_same_run
 from fer_jax.sharding import on_host
-from fer_jax.steps import Examples, Passes, TrainState, leaf_name, steps_taken
+from fer_jax.steps import Examples, TrainState, leaf_name, steps_taken
 from fer_jax.text_table import aligned
 from fer_jax.writers import say
 
@@ -40,22 +42,30 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
     Raises:
       ConfigError: no run in `workdir`, one that did not stop so, one of several members, or other data.
       CheckpointError: the newest checkpoint is damaged.
+      UserError: what `run.json` tells of the step is.
     """
     folder = named(workdir)
     stated, record = read_trained_run(folder)
     if not record.get("diverged"):
         raise ConfigError(f"{folder} tells of no step that went wrong: there is nothing to diagnose")
+    wrong = misfit(record, {"diverged": {"step": int, "member": int}})
+    if wrong is not None:
+        raise _damaged(folder, wrong)
+    last, member = record["diverged"]["step"], record["diverged"]["member"]
     config = resolve(stated)
     run = with_teacher(build(config, data_dir), config)
     check_same_run(folder, stated, record, stated, run.dataset)
     check_same_teacher(folder, record, run)
+    if not 0 <= member < len(run.members):
+        raise _damaged(folder, "diverged.member")
+    if not 0 < last <= run.options.epochs * run.steps_per_epoch:
+        raise _damaged(folder, "diverged.step")
     if run.members.many:
-        member = run.members.each[record["diverged"]["member"]]
         raise ConfigError(
-            f"{folder} has several members, and one step of one member is replayed: train {member} alone, and diagnose "
-            "that run"
+            f"{folder} has several members, and one step of one member is replayed: train {run.members.each[member]} "
+            "alone, and diagnose that run"
         )
-    state, last = _start(run, folder), int(record["diverged"]["step"])
+    state = _start(run, folder)
     examples = on_device(run.splits.train, run.mesh, run.shares)
     say(f"Replaying steps {steps_taken(state) + 1:,} to {last:,} of {folder} ...")
     while (taken := steps_taken(state)) < last:
@@ -68,6 +78,10 @@ def diagnose(workdir: str, *, data_dir: str = "") -> bool:
     say("No step was bad. What was not finite is the evaluation after it, which uses BatchNorm's moving statistics:\n")
     _say_table([("parameter or statistic", "after"), *((name, _size(leaf)) for name, leaf in _variables(state))])
     return False
+
+
+def _damaged(folder: Path, place: str) -> UserError:
+    return UserError(f"{folder / FILE} is damaged ({place}): restore it, or name another --workdir")
 
 
 def _start(run: Run, folder: Path) -> TrainState:
@@ -83,7 +97,9 @@ def _tell(run: Run, examples: Examples, rows: np.ndarray, before: TrainState, af
     """Says what one step did."""
     assert run.programs.look is not None
     passes, seen = run.programs.look(before, examples, rows), rows[rows < len(run.splits.train)]
-    outputs = [(name, output) for name, output in _outputs(passes) if np.size(output)]
+    names, arrays = [*passes.outputs.names, "logits"], [*passes.outputs.arrays, passes.logits]
+    named_arrays = ((name, np.asarray(array, np.float64)) for name, array in zip(names, arrays, strict=True))
+    outputs = [(name, array) for name, array in named_arrays if array.size]
     first = next((name for name, output in outputs if not np.isfinite(output).all()), None)
     say(f"\nStep {steps_taken(after):,}, on {len(seen)} images (rows {_few(seen)} of the split).")
     if first is None:
@@ -99,21 +115,6 @@ def _tell(run: Run, examples: Examples, rows: np.ndarray, before: TrainState, af
     ]
     _say_table([("parameter or statistic", "before", "gradient", "after"), *changes])
     say("Each is the largest magnitude, or how many numbers are not finite.")
-
-
-def _outputs(passes: Passes) -> list[tuple[str, np.ndarray]]:
-    """The outputs of the layers by name, in the order in which they are computed."""
-    found: list[tuple[str, np.ndarray]] = []
-
-    def walk(tree: Mapping[str, Any], path: Sequence[str]) -> None:
-        for name, value in tree.items():
-            if isinstance(value, Mapping):
-                walk(value, [*path, name])
-            elif path:
-                found.append(("/".join(path), np.asarray(value[0], np.float64)))
-
-    walk(passes.outputs, [])
-    return [*found, ("logits", np.asarray(passes.logits, np.float64))]
 
 
 def _variables(state: TrainState) -> list[tuple[str, np.ndarray]]:

@@ -21,6 +21,7 @@ from fer_jax.data.augment import Augment
 from fer_jax.data.views import COPIES, one_copy
 from fer_jax.metrics import Metrics
 from fer_jax.models import Network
+from fer_jax.models.trace import Outputs, apply_with_outputs
 from fer_jax.sharding import on_host
 
 # Independent streams of random numbers, folded into the base key.
@@ -148,13 +149,13 @@ class Passes(NamedTuple):
       gradients: of the objective, as `params`.
       logits: [B, classes].
       batch_stats: BatchNorm's statistics with this batch in them.
-      outputs: of every layer, as Flax captures them; empty unless asked for.
+      outputs: of every layer; empty unless asked for.
     """
 
     gradients: Any
     logits: jax.Array
     batch_stats: Any
-    outputs: Any
+    outputs: Outputs
 
 
 def both_passes(
@@ -176,23 +177,25 @@ def both_passes(
     dropout_key = jax.random.fold_in(jax.random.fold_in(state.rng, DROPOUT), state.step)
 
     def loss_of(params):
-        logits, updated = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            images,
-            train=True,
-            mask=mask,
-            rngs={"dropout": dropout_key},
-            mutable=["batch_stats", "intermediates"] if capture else ["batch_stats"],
-            capture_intermediates=capture,
-        )
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        options: dict[str, Any] = {
+            "train": True,
+            "mask": mask,
+            "rngs": {"dropout": dropout_key},
+            "mutable": ["batch_stats"],
+        }
+        if capture:
+            (logits, updated), outputs = apply_with_outputs(model, variables, images, **options)
+        else:
+            (logits, updated), outputs = model.apply(variables, images, **options), Outputs()
         targets = labels if shares is None else shares
         if partner is not None and weight is not None:
             targets = losses.mix(targets, partner, weight, logits)
         loss = jnp.where(mask, recipe.objective(logits, targets), 0).sum() / mask.sum()
-        return loss, (logits, updated)
+        return loss, (logits, updated, outputs)
 
-    gradients, (logits, updated) = jax.grad(loss_of, has_aux=True)(state.params)
-    return Passes(gradients, logits, updated.get("batch_stats", state.batch_stats), updated.get("intermediates", {}))
+    gradients, (logits, updated, outputs) = jax.grad(loss_of, has_aux=True)(state.params)
+    return Passes(gradients, logits, updated.get("batch_stats", state.batch_stats), outputs)
 
 
 def _averaged(state: AveragedState, decay: ArrayLike) -> AveragedState:

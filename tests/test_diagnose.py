@@ -2,12 +2,17 @@
 
 import json
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import pytest
 
-from fer_jax import train
+from fer_jax import models, train
 from fer_jax.diagnose import diagnose
 from fer_jax.errors import ConfigError, DivergedError, UserError
 from fer_jax.lock import only_one
+from fer_jax.models.layers import Dense
+from fer_jax.models.trace import apply_with_outputs, trace
 
 
 def diverge(config, workdir):
@@ -29,6 +34,58 @@ def test_the_step_is_found_and_its_layers_are_told(tiny_config, tmp_path, capsys
     assert f"Replaying steps 1 to {step}" in out and f"\nStep {step}, on 16 images (rows " in out
     assert "Conv_0/kernel" in out and "not finite" in out and "logits" in out
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_layers_are_told_in_the_order_in_which_they_run(tiny_config, tmp_path, capsys):
+    diverge(tiny_config, tmp_path)
+    capsys.readouterr()
+    assert diagnose(str(tmp_path))
+    out = capsys.readouterr().out
+    table = out.partition("layer ")[2].partition("parameter or statistic")[0]
+    rows = [line.split(maxsplit=1) for line in table.splitlines()[2:] if line]
+    model = models.create(name=tiny_config.model.name)
+    assert [name for name, _ in rows] == [*(call.name for call in trace(model, model.image_shape)), "logits"]
+    first = next(name for name, found in rows if "not finite" in found)
+    assert f"The first output that is not finite is that of {first}." in out
+
+
+def test_outputs_keep_their_order_through_jit():
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            twice = Dense(3, name="z")
+            return Dense(3, name="a")(twice(twice(x)))
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return Dense(2, name="b")(Block(name="c")(x))
+
+    images = jnp.ones((1, 3))
+    variables = Net().init(jax.random.key(0), images)
+    logits, outputs = jax.jit(lambda variables: apply_with_outputs(Net(), variables, images))(variables)
+    assert outputs.names == ("c/z", "c/z", "c/a", "c", "b")
+    assert [output.shape for output in outputs.arrays] == [(1, 3)] * 4 + [(1, 2)]
+    assert jnp.array_equal(outputs.arrays[-1], logits) and not jnp.array_equal(*outputs.arrays[:2])
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        (True, "diverged"),
+        ({"step": "x", "member": 0}, "diverged.step"),
+        ({"step": 1}, "diverged.member"),
+        ({"step": 0, "member": 0}, "diverged.step"),
+        ({"step": 10**12, "member": 0}, "diverged.step"),
+        ({"step": 1, "member": 1}, "diverged.member"),
+    ],
+)
+def test_a_record_that_does_not_say_which_step_is_told(tiny_config, tmp_path, entry, place):
+    diverge(tiny_config, tmp_path)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "diverged": entry}))
+    with pytest.raises(UserError, match=rf"{path} is damaged \({place}\): restore it"):
+        diagnose(str(tmp_path))
 
 
 def test_a_parameter_is_named_before_a_loss_shows_it(tiny_config, tmp_path):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from commands import JAX_CACHE
 
-from fer_jax import processes
-from fer_jax.errors import ConfigError
+from fer_jax import errors, processes
+from fer_jax.errors import ConfigError, UserError
 from fer_jax.writers import read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,8 @@ def test_only_the_first_process_talks_and_writes(float64_runs):
     # The library that sums over processes on CPUs speaks of itself, from several threads into one line.
     gloo = r"\[Gloo\]|\b(Rank|is|connected|to|peer|ranks|Expected|number|of)\b|[\d.:\s]"
     assert not re.sub(gloo, "", other_out)
-    assert not err and not other_err
+    waiting = r"fer_jax: process {}: waiting for all 2 processes to come to localhost:\d+, for 300 seconds at most\n"
+    assert re.fullmatch(waiting.format(0), err) and re.fullmatch(waiting.format(1), other_err)
     files = {path.name for path in (folder / "two processes").iterdir()}
     assert files == {path.name for path in (folder / "one device").iterdir()}
     machine = json.loads((folder / "two processes" / "run.json").read_text())["machine"]
@@ -234,6 +235,14 @@ def test_the_cluster_says_whether_there_are_several(environment, expected):
         (("", 2, None), "belong together"),
         (("", None, 0), "belong together"),
         (("localhost", 2, 0), "--coordinator=localhost must be HOST:PORT"),
+        (("localhost:0", 2, 0), "--coordinator=localhost:0: a port is a number from 1 to 65535"),
+        (("localhost:65536", 2, 1), "--coordinator=localhost:65536: a port is a number from 1 to 65535"),
+        (("localhost:1x", 2, 1), "--coordinator=localhost:1x must be HOST:PORT"),
+        (("http://localhost:1", 2, 1), "--coordinator=http://localhost:1 must be HOST:PORT"),
+        (("::1:1", 2, 1), "--coordinator=::1:1 must be HOST:PORT"),
+        (("[1]:1", 2, 1), "must be HOST:PORT of the first process: "),
+        (("300.0.0.1:1", 2, 1), "must be HOST:PORT of the first process: "),
+        (("a..b:1", 2, 1), "must be HOST:PORT of the first process: "),
         (("localhost:1", 2, 2), "--process_id=2 with --num_processes=2: they are counted from 0"),
         (("localhost:1", 2, -1), "--process_id=-1 with --num_processes=2"),
         (("localhost:1", 0, 0), "--process_id=0 with --num_processes=0"),
@@ -251,3 +260,79 @@ def test_one_process_is_alone_whatever_the_environment_says(monkeypatch):
     assert processes.is_first() and processes.count() == 1
     assert processes.largest(3) == processes.of_first(3) == 3
     processes.wait("nothing")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """This process forgets afterwards that it was to be one of several; none waits for long."""
+    monkeypatch.setattr(processes, "_processes", {"count": 1, "index": 0})
+    monkeypatch.setattr(errors, "_speaker", ["fer_jax"])
+    monkeypatch.setattr(processes, "_JOIN_S", 1)
+    monkeypatch.setattr(processes, "_OWN_S", 1)
+    monkeypatch.delenv("JAX_COORDINATOR_BIND_ADDRESS", raising=False)
+
+
+@pytest.mark.parametrize("host", ["localhost", "nobody.invalid"])
+def test_a_process_that_finds_no_first_one_is_told(impatient, capsys, host):
+    address = f"{host}:{free_port()}"
+    with pytest.raises(UserError, match=f"process 0 was not to be reached at {address} within 1 seconds") as told:
+        processes.join(address, 2, 1)
+    assert told.value.exit_code == 1
+    waiting = f"fer_jax: process 1: waiting for all 2 processes to come to {address}, for 1 seconds at most\n"
+    assert capsys.readouterr().err == waiting
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1"])
+def test_a_first_process_whose_port_is_taken_is_told(impatient, host):
+    with socket.create_server((host, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"cannot listen at port {port} of this machine .it is taken by another"):
+            processes.join(f"localhost:{port}", 2, 0)
+
+
+def test_a_first_process_on_another_machine_than_its_address_is_told(impatient):
+    # An address that is kept for examples: nobody has it.
+    with pytest.raises(ConfigError, match="--coordinator=192.0.2.1:1234. does not lead to this machine"):
+        processes.join("192.0.2.1:12345", 2, 0)
+
+
+def test_a_first_process_reaches_itself_behind_others_that_knock(monkeypatch):
+    with socket.create_server(("localhost", 0)) as listener:
+        host, port = listener.getsockname()
+        with socket.create_connection((host, port)), socket.create_connection((host, port)) as other:
+            other.sendall(b"PRI * HTTP/2.0")
+            monkeypatch.setattr(processes, "_OWN_S", 0.5)
+            assert processes._reaches_itself(listener, host, port)
+
+
+ALONE = """
+import signal, sys
+from fer_jax import command, processes
+signal.signal(signal.SIGINT, signal.default_int_handler)
+processes._JOIN_S = int(sys.argv[1])
+sys.exit(command._end(command.told(lambda: processes.join(sys.argv[2], 2, 0))))
+"""
+
+
+def alone(seconds, address):
+    """A first process to which nobody comes."""
+    command = [sys.executable, "-c", ALONE, str(seconds), address]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def test_a_first_process_to_which_nobody_comes_ends_with_a_sentence():
+    address = f"localhost:{free_port()}"
+    ((out, err),) = end([alone(2, address)], codes=(1,), timeout=60)
+    assert not out and len(err.splitlines()) == 2
+    assert f"not all 2 processes of this run came to {address} within 2 seconds" in err
+
+
+def test_a_first_process_that_waits_ends_by_ctrl_c():
+    process = alone(120, f"localhost:{free_port()}")
+    assert "waiting for all 2" in process.stderr.readline()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    ((_, err),) = end([process], codes=(130,), timeout=30)
+    assert "interrupted" in err and "Traceback" not in err

@@ -1,12 +1,14 @@
-"""Runs a network without computing anything, and lists the layers it went through."""
+"""The layers that a network goes through: listed without computing anything, or with their outputs."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 Model = nn.Module
 Shape = tuple[int, ...]
@@ -34,6 +36,53 @@ class LayerCall:
     stats: dict[str, Shape]
 
 
+class Outputs(struct.PyTreeNode):
+    """The outputs of layers in the order in which they are computed, through `jit` too, which sorts a dict by its keys.
+
+    Attributes:
+      names: the paths of their parameters, as 'Conv_0' or 'Block_1/Conv_0'. A block stands behind the layers in it, and
+        a layer that is called twice stands twice.
+      arrays: what each returned.
+    """
+
+    names: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    arrays: tuple[jax.Array, ...] = ()
+
+
+class _Call(NamedTuple):
+    """One call of one Module: its argument and its result, and whether it called no other."""
+
+    module: nn.Module
+    argument: jax.Array
+    output: jax.Array
+    is_leaf: bool
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[list[_Call]]:
+    """Lists the Modules that are called meanwhile, each when it has returned."""
+    calls: list[_Call] = []
+
+    def watch(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name != "__call__":
+            return next_function(*args, **kwargs)
+        before = len(calls)
+        output = next_function(*args, **kwargs)
+        calls.append(_Call(context.module, args[0], output, is_leaf=len(calls) == before))
+        return output
+
+    with nn.intercept_methods(watch):
+        yield calls
+
+
+def apply_with_outputs(model: Model, *args: Any, **kwargs: Any) -> tuple[Any, Outputs]:
+    """`model.apply`, and the output of every Module in it; what is said of Modules in `trace` holds here too."""
+    with _watched() as calls:
+        applied = model.apply(*args, **kwargs)
+    inner = [call for call in calls if call.module.path]
+    return applied, Outputs(tuple("/".join(call.module.path) for call in inner), tuple(call.output for call in inner))
+
+
 def trace(model: Model, input_shape: Shape) -> list[LayerCall]:
     """The layers of `model` in the order in which they run at inference; nothing is computed.
 
@@ -45,24 +94,12 @@ def trace(model: Model, input_shape: Shape) -> list[LayerCall]:
         positional argument and returns one array.
       input_shape: (H, W, C).
     """
-    calls: list[tuple[nn.Module, Shape, Shape, bool]] = []
-
-    def watch(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if context.method_name != "__call__":
-            return next_function(*args, **kwargs)
-        before = len(calls)
-        output = next_function(*args, **kwargs)
-        is_leaf = len(calls) == before
-        calls.append((context.module, args[0].shape[1:], output.shape[1:], is_leaf))
-        return output
-
-    def init(images: jax.Array) -> Any:
-        with nn.intercept_methods(watch):
-            return model.init(jax.random.key(0), images)
-
-    variables = jax.eval_shape(init, jax.ShapeDtypeStruct((1, *input_shape), jnp.uint8))
+    images = jax.ShapeDtypeStruct((1, *input_shape), jnp.uint8)
+    with _watched() as calls:
+        variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images), images)
     layers = []
-    for module, shape, output_shape, is_leaf in calls:
+    for module, argument, output, is_leaf in calls:
+        shape, output_shape = argument.shape[1:], output.shape[1:]
         own = {collection: _own_shapes(tree, module.path) for collection, tree in variables.items()}
         params = own.pop("params", {})
         stats = {name: size for shapes in own.values() for name, size in shapes.items()}
