@@ -1,5 +1,6 @@
 """Running a Python file that a user wrote, a config or an experiment; what is wrong with it is told with its line."""
 
+import contextlib
 import inspect
 import re
 import sys
@@ -17,7 +18,7 @@ from fer_jax.errors import ConfigError, UserError
 def call_function(
     flag: str, file: str, name: str, *, kind: str, hint: str, arguments: Sequence[str] = ()
 ) -> tuple[ModuleType, Any]:
-    """Runs a Python file and calls one of its functions.
+    """Runs a Python file and calls one of its functions; what it prints goes to stderr.
 
     From whatever folder the command was started, the file can import the configs that it forks: the nearest folder
     above it that holds a folder `configs` comes last in Python's search path.
@@ -49,18 +50,21 @@ def call_function(
     if project is not None and str(project) not in sys.path:
         sys.path.append(str(project))
     try:
-        # Not through the loader, which leaves its bytecode beside the file and trusts it when a clock is coarse.
-        exec(loader.source_to_code(Path(file).read_bytes(), file), vars(module))
-        function = getattr(module, name, None)
-        if not callable(function):
-            raise ConfigError(f"{where} defines no function {name}()")
-        _check_call(where, function, name, arguments, hint)
-        return module, function(*arguments)
+        # The standard output is for what the command answers, which another program may read.
+        with contextlib.redirect_stdout(sys.stderr):
+            # Not through the loader, which leaves its bytecode beside the file and trusts it when a clock is coarse.
+            exec(loader.source_to_code(Path(file).read_bytes(), file), vars(module))
+            function = getattr(module, name, None)
+            if not callable(function):
+                raise ConfigError(f"{where} defines no function {name}()")
+            _check_call(where, function, name, arguments, hint)
+            return module, function(*arguments)
     except ConfigError as error:
         raise error if where in str(error) else ConfigError(f"{where}{_place(file, error)}: {error}") from error
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A file that ends the program would end it with an exit code of its own, and in silence.
         raise ConfigError(f"{where}{_place(file, error)}: {_what(error)}") from error
 
 
@@ -73,7 +77,7 @@ def _check_call(where: str, function: Any, name: str, arguments: Sequence[str], 
         raise ConfigError(f"{where}: its {name}() needs an argument; {hint}") from None
 
 
-def _place(file: str, error: Exception) -> str:
+def _place(file: str, error: BaseException) -> str:
     """', line N' in the file, or in the file it imports if the error is one of syntax there."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         other = "" if error.filename in (None, file) else f", which imports {error.filename}"

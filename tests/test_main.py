@@ -110,6 +110,7 @@ def test_a_config_that_is_not_there_is_told(command, words, sentence):
         ("def get_config(:\n", ", line 1: SyntaxError: invalid syntax"),
         ("x = 1\nimport no_such_module\n", ", line 2 (import no_such_module): ModuleNotFoundError: No module named"),
         ("def get_config():\n    return 1 / 0\n", ", line 2 (return 1 / 0): ZeroDivisionError: division by zero"),
+        ("raise SystemExit\n", ", line 1 (raise SystemExit): SystemExit"),
         ("def get_config():\n    pass\n", ": get_config() must return an ml_collections.ConfigDict, not None; does it"),
         ("def get_config():\n    return {'epochs': 3}\n", "must return an ml_collections.ConfigDict, not {'epo"),
         ("def get_config(size):\n    return size\n", "its get_config() needs an argument; write --config="),
