@@ -80,3 +80,12 @@ def test_what_cannot_be(tmp_path, tiny, changes, epochs, message):
     config.update({"protocol": "tune", **changes})
     with pytest.raises(ConfigError, match=message):
         successive_halving(config, [Variant("a"), Variant("b")], epochs=epochs, seeds=1, results=tmp_path)
+
+
+def test_two_trials_of_one_name_are_refused(tmp_path, tiny):
+    config = default_config(model="tiny", data_name="digits")
+    config.protocol = "tune"
+    with pytest.raises(ConfigError, match="two variants are called 'a' and 'A': give each its own name"):
+        successive_halving(
+            config, [Variant("a"), Variant("A", {"batch_size": 16})], epochs=(1, 2), seeds=1, results=tmp_path
+        )

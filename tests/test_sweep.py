@@ -89,6 +89,14 @@ def rows(tmp_path):
         ("variants=[Variant('a', config=3)]", "the config of variant 'a' must be an ml_collections"),
         ("variants=[Variant('a', stated={'lst': 3})]", "stated of variant 'a' has 'lst'; did you mean 'last'?"),
         ("variants=[Variant('plain')], baseline='plan'", "baseline 'plan' is no variant; did you mean 'plain'?"),
+        ("variants=[Variant('a')], baseline=3", "baseline must be the name of a variant, not 3"),
+        ("variants=[Variant('a', stated={'last': True})]", "stated of variant 'a' must be accuracies in per cent"),
+        ("variants=[Variant('a', stated={'last': float('nan')})]", "from 0 to 100, as in {'last': 99.2}, not {'last'"),
+        ("variants=[Variant('a', stated={'best': 990})]", "from 0 to 100, as in {'last': 99.2}, not {'best': 990}"),
+        (
+            "variants=[Variant('a', {'protocol': 'clean'}), *(Variant(p, {'protocol': p}) for p in ('full', 'tune'))]",
+            "variants 'tune' (protocol 'tune') and 'full' (protocol 'full') have scores on no split in common, so no",
+        ),
         ("seeds=0", "seeds must be a whole number of at least 1, not 0"),
         ("seeds=1.5", "seeds must be a whole number of at least 1, not 1.5"),
         ("base=default_config", "base must be an ml_collections.ConfigDict"),
@@ -96,6 +104,7 @@ def rows(tmp_path):
         ("None", "get_experiment() must return a fer_jax.sweep.Experiment, not None; does it lack its return?"),
         ("config", "get_experiment() must return a fer_jax.sweep.Experiment, not "),
         ("(", "SyntaxError"),
+        ("exit(0)", "experiment.py, line 12 (return exit(0)): SystemExit: 0"),
     ],
 )
 def test_what_an_experiment_file_cannot_say_is_told(command, tmp_path, stated, sentence):
@@ -127,6 +136,33 @@ def test_flags_that_do_not_fit_the_experiment_are_told(command, words, training)
     assert_refused(command(words[0], "--table=variants"), "results.jsonl has no row yet: run the sweep first", code=1)
     assert command(*words).code == 0
     assert_refused(command(*words, "--table=varants"), "--table=varants: no such table; did you mean 'variants'?")
+
+
+def test_data_that_do_not_exist_are_told_with_their_variant(command, tmp_path, training):
+    file = write_experiment(tmp_path / "bad", HEAD + TWO.replace('{"model.dropout": 0.3}', '{"data.name": "nope"}'))
+    result = command(f"--experiment={file}")
+    assert_refused(result, f"{file}: variant 'more': config.data.name: no such choice as 'nope'; known: digits, ")
+    assert not training.configs
+
+
+def test_what_an_experiment_file_prints_is_in_no_table(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    file = write_experiment(tmp_path / "dropout", "print('beside the point')\n" + HEAD + TWO)
+    result = command(f"--experiment={file}", "--table=variants", "--format=csv")
+    assert result.out.startswith("variant,parameters,") and result.err == "beside the point\n"
+
+
+@pytest.mark.parametrize(
+    ("protocols", "shared"),
+    [(("clean", "tune"), True), (("clean", "full", "seed"), True), (("tune", "seed"), False)],
+)
+def test_variants_have_scores_on_a_split_in_common(protocols, shared):
+    variants = [Variant(name, {"protocol": name}) for name in protocols]
+    if shared:
+        make(variants)
+    else:
+        with pytest.raises(ConfigError, match="'tune' .* and 'seed' .* have scores on no split in common"):
+            make(variants)
 
 
 def test_a_stand_in_is_refused_before_anything_is_trained(command, tmp_path, training, monkeypatch):

@@ -66,12 +66,14 @@ class Variant:
             raise ConfigError(
                 f"the config of variant '{self.name}' must be an ml_collections.ConfigDict, not {shown(self.config)}"
             )
+        # NaN is in no range.
         if not isinstance(self.stated, Mapping) or not all(
-            isinstance(one, int | float) for one in self.stated.values()
+            isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= 100
+            for one in self.stated.values()
         ):
             raise ConfigError(
-                f"stated of variant '{self.name}' must be accuracies in per cent, as in {{'last': 99.2}}, not "
-                f"{shown(self.stated)}"
+                f"stated of variant '{self.name}' must be accuracies in per cent, from 0 to 100, as in "
+                f"{{'last': 99.2}}, not {shown(self.stated)}"
             )
         for key in self.stated:
             if key not in STATED:
@@ -128,6 +130,8 @@ class Experiment:
                     f"two variants are called '{other.name}' and '{variant.name}': give each its own name"
                 )
         names = [variant.name for variant in self.variants]
+        if not isinstance(self.baseline, str):
+            raise ConfigError(f"baseline must be the name of a variant, not {shown(self.baseline)}")
         if self.baseline and self.baseline not in names:
             raise ConfigError(f"baseline '{self.baseline}' is no variant; {did_you_mean(self.baseline, names)}")
 

@@ -11,6 +11,7 @@ import ml_collections
 
 from fer_jax.build import check_config, default_config, resolve
 from fer_jax.config import flatten
+from fer_jax.data import WITH_VALIDATION
 from fer_jax.errors import ConfigError, UserError, did_you_mean
 from fer_jax.python_file import call_function
 from fer_jax.sweep.experiment import Experiment, Variant, shown
@@ -153,7 +154,23 @@ def make_grid(file: Path, content: bytes, question: str, experiment: Experiment)
         if other != variant.name:
             raise ConfigError(f"variants '{other}' and '{variant.name}' are the same config: leave one out")
         recipes[variant.name] = recipe
+    _check_comparable(recipes)
     return Grid(file, content, question, experiment, recipes, base.seed)
+
+
+def _check_comparable(recipes: Mapping[str, Recipe]) -> None:
+    """Checks that there is a split on which every variant has scores.
+
+    Any two protocols share one, but for 'tune', which has the validation split only, and those that have none.
+    """
+    by_protocol = {recipe.config.protocol: name for name, recipe in reversed(recipes.items())}
+    others = [protocol for protocol in by_protocol if protocol not in WITH_VALIDATION]
+    if "tune" in by_protocol and others:
+        raise ConfigError(
+            f"variants '{by_protocol['tune']}' (protocol 'tune') and '{by_protocol[others[0]]}' (protocol "
+            f"'{others[0]}') have scores on no split in common, so no table can compare them: give them one protocol, "
+            "or each an experiment of its own"
+        )
 
 
 def _recipe(variant: Variant, base: ml_collections.ConfigDict, seeds: int) -> Recipe:

@@ -37,9 +37,12 @@ def successive_halving(
       The rungs that have been finished, and the next; a variant is called '<trial>, <epochs> epochs'.
 
     Raises:
-      ConfigError: epochs that do not ascend, a protocol without a validation split, or a trial that cannot be.
+      ConfigError: epochs that do not ascend, a protocol without a validation split, a trial that cannot be, or two of
+        one name.
       UserError: the rows cannot be read.
     """
+    # As one experiment, which tells what is wrong with the trials under their own names.
+    Experiment(base=base, variants=trials, seeds=seeds)
     if not epochs or any(later <= earlier for earlier, later in pairwise(epochs)):
         raise ConfigError(f"epochs must ascend from rung to rung, as in (10, 30, 90), not {tuple(epochs)}")
     if base.protocol not in ("clean", "tune"):

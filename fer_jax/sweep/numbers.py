@@ -104,7 +104,7 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
             before = "" if split == main_split(splits) else f"{split}_"
             for state in states:
                 add(f"{before}{state}", (name,), (state, f"{split}_accuracy"))
-        if name != baseline and baseline in rows:
+        if name != baseline and baseline in rows and splits:
             for state in states:
                 path = (state, f"{main_split(splits)}_accuracy")
                 add(f"{state}_difference", (name, baseline), path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from fer_jax import data, provenance
-from fer_jax.errors import DataError, Interrupted, UserError
+from fer_jax.errors import ConfigError, DataError, Interrupted, UserError
 from fer_jax.sweep.grid import Cell, Grid
 from fer_jax.sweep.jobs import Job, alone, make_jobs
 from fer_jax.sweep.progress import Progress
@@ -43,7 +43,10 @@ def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[str, st
         recipe = grid.recipes[name]
         key = f"{recipe.config.data.to_json()} {recipe.image_shape}"
         if key not in read:
-            dataset = data.load(**recipe.config.data, image_shape=recipe.image_shape, data_dir=data_dir)
+            try:
+                dataset = data.load(**recipe.config.data, image_shape=recipe.image_shape, data_dir=data_dir)
+            except (ConfigError, DataError) as error:
+                raise type(error)(f"{grid.file}: variant '{name}': {error}") from error
             if dataset.stand_in_for:
                 raise DataError(
                     f"variant '{name}' is about {dataset.stand_in_for}, which could not be had, and a table of results "
