@@ -14,7 +14,7 @@ from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
 from fer_jax import lock
 from fer_jax.build import default_config
-from fer_jax.errors import ConfigError, Interrupted
+from fer_jax.errors import ConfigError, Interrupted, UserError
 from fer_jax.sweep import Experiment, Variant, write
 from fer_jax.sweep import __main__ as command_line
 from fer_jax.sweep import run as sweep_run
@@ -24,6 +24,8 @@ from fer_jax.sweep.numbers import Number, prediction_half_width
 from fer_jax.sweep.results import read_results
 from fer_jax.sweep.table import Percent, Table, comma_separated, latex, markdown
 from fer_jax.sweep.write import BEGIN, END
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -254,6 +256,13 @@ def test_what_is_done_is_not_done_again(command, words, training):
     assert "all 4 cells are done; nothing was trained" in result.out and len(training.configs) == trained
 
 
+def test_a_run_whose_epochs_are_not_all_there_makes_no_row(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "read_metrics", lambda folder: [])
+    result = command(*words)
+    assert result.code == 1 and "metrics.jsonl has 0 of 2 epochs: delete " in result.out
+    assert not (tmp_path / "dropout" / "results.jsonl").exists()
+
+
 def test_a_changed_variant_is_run_again_and_nothing_else(command, words, training, tmp_path):
     assert command(*words).code == 0
     before = rows(tmp_path)
@@ -298,7 +307,7 @@ def test_a_torn_last_line_is_told_and_the_rows_before_it_are_kept(command, words
     [
         ("{", "line 2 is no JSON"),
         ("[" * 100_000, "line 2 is no JSON"),
-        ("3", "line 2 is no row of a sweep"),
+        ("3", "line 2 is no row of a sweep (it is no object with keys)"),
         ('{"variant": "a"}', "(its 'seed' is missing"),
     ],
 )
@@ -310,6 +319,79 @@ def test_a_damaged_row_is_told_with_its_line(command, words, training, tmp_path,
     before = path.read_bytes()
     assert_refused(command(*words), f"{path}, line 2 is no", sentence, "take that line out", code=1)
     assert path.read_bytes() == before
+
+
+FULL = {"examples": 360, "accuracy": 0.5, "macro_f1": 0.5, "balanced_accuracy": 0.5, "top2": 0.5}
+FULL["calibration_error"] = 0.1
+
+
+def a_row():
+    """A row that a sweep has written, with full scores."""
+    row = json.loads((ROOT / "experiments" / "digits_smoke" / "results.jsonl").read_text().splitlines()[0])
+    return {**row, "scores": {state: {"plain": {"official": dict(FULL)}} for state in ("last", "best")}}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *[("machine.devices", None), ("machine.processor", None), ("select_by", "foo"), ("selected_by", "train")],
+        *[("protocol", "none"), ("members", 10**400), ("members", 0), ("epochs", 0), ("epochs", -1), ("epochs", 9)],
+        *[("last.epoch", None), ("best.epoch", 1.5), ("best.epoch", 0), ("last.epoch", 9)],
+        *[("last.val_accuracy", None), ("last.test_accuracy", 1.5), ("best.test_accuracy", math.nan)],
+        *[("curve.train_loss", None), ("curve.train_loss", []), ("curve.val_accuracy", [0.5] * 7)],
+        *[("curve.val_accuracy", [None] * 8), ("curve.train_loss", [math.inf] * 8), ("curve.val_loss", [10**400] * 8)],
+        *[("seconds_training", math.nan), ("seconds_compiling", -1.0), ("seconds_training", 10**400)],
+        *[("scores.best.plain.official.accuracy", value) for value in (None, "x", 2, "null")],
+        *[("scores.last.plain.official.examples", None), ("scores.last.plain.other", FULL), ("test_reads", -1)],
+    ],
+)
+def test_a_row_that_no_run_gives_is_told_with_its_key(tmp_path, place, value):
+    row = a_row()
+    path = tmp_path / "results.jsonl"
+    path.write_text(f"{json.dumps(row)}\n" * 2)
+    assert len(read_results(path).rows) == 2
+    *above, key = place.split(".")
+    inner = row
+    for name in above:
+        inner = inner[name]
+    # None takes the key away, and 'null' makes it null.
+    inner[key] = None if value == "null" else value
+    if value is None:
+        del inner[key]
+    path.write_text(f"{json.dumps(a_row())}\n{json.dumps(row)}\n")
+    # That a run had fewer epochs shows in its curve.
+    told = "curve.learning_rate" if place == "epochs" and value == 9 else place
+    with pytest.raises(UserError) as caught:
+        read_results(path)
+    assert f"{path}, line 2 is no row of a sweep (its '{told}' is missing or cannot be so): res" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["last", "best"])
+def test_states_without_scores_are_no_row(tmp_path, key):
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({**a_row(), "last": {"epoch": 8}, "best": {"epoch": 8}, key: {}}) + "\n")
+    with pytest.raises(UserError, match=f"its '{key}.epoch' is missing"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("line", ["[]", "3", "null"])
+def test_a_last_line_that_is_no_row_is_told(tmp_path, line):
+    path = tmp_path / "results.jsonl"
+    path.write_text(f"{json.dumps(a_row())}\n{line}")
+    with pytest.raises(UserError, match="line 2 is no row of a sweep .it is no object with keys.: restore it"):
+        read_results(path)
+
+
+def test_an_empty_line_is_no_row_and_only_a_line_without_an_end_is_torn(tmp_path):
+    path, row = tmp_path / "results.jsonl", json.dumps(a_row())
+    path.write_text(f"{row}\n\n{row}\n\n")
+    found = read_results(path)
+    assert len(found.rows) == 2 and not found.torn and found.ended
+    path.write_text(f"{row}\n{row[:50]}")
+    assert read_results(path).torn and len(read_results(path).rows) == 1
+    path.write_text(f"{row}\n{row[:50]}\n")
+    with pytest.raises(UserError, match="line 2 is no JSON"):
+        read_results(path)
 
 
 def test_rows_on_other_data_are_not_mixed_with_new_ones(command, words, training, tmp_path):
@@ -507,9 +589,6 @@ def test_the_three_forms_of_a_table():
         *("% Why.", r"\begin{tabular}{lr}", r"\toprule", r"$\Delta$ name & a\_b \\", r"\midrule"),
         *(r"x|y & $50.00 \pm 10.00$, so \\", r"50 \% & $25.00$ \\", r"n &  \\", r"\bottomrule", r"\end{tabular}"),
     ]
-
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("experiments/*/experiment.py")), ids=lambda path: path.parent.name)

@@ -8,18 +8,10 @@ from scipy.special import stdtrit
 
 from fer_jax.scores import t_interval
 from fer_jax.sweep.grid import Grid
-from fer_jax.sweep.results import Kept, Row
+from fer_jax.sweep.results import SCORES, Kept, Row
 
 STATES = {"last": "last epoch", "best": "selected epoch"}
 INTERVAL = "95 % interval of the mean over the seeds (Student's t)"
-SCORES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "balanced_accuracy": "balanced accuracy",
-    "top2": "top-2",
-    "calibration_error": "calibration error",
-}
-"""Of the full scores of a split, what tables show."""
 
 
 class Number(NamedTuple):

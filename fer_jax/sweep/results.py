@@ -2,28 +2,43 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fer_jax.build import SELECT_BY
 from fer_jax.errors import UserError
 from fer_jax.files import write_whole
 from fer_jax.forms import ANY, misfit
+from fer_jax.members import MOST
+from fer_jax.score_table import NAMES
 from fer_jax.sweep.grid import Cell, Grid
 
 FILE = "results.jsonl"
 Row = Mapping[str, Any]
 """See `rows.make_row`."""
 
-_NUMBERS = {ANY: float}
+SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "top2": "top-2",
+    "calibration_error": "calibration error",
+}
+"""Of the full scores of a split, what tables show."""
+
+_STATE = {"epoch": int, ANY: float}
 _NEEDED = {
     **{"variant": str, "seed": int, "digest": str, "epochs": int, "data": str, "protocol": str},
-    **{"params": dict, "last": _NUMBERS, "best": _NUMBERS, "curve": {ANY: [(None, float)]}, "members": int},
+    **{"params": dict, "last": _STATE, "best": _STATE, "curve": {"train_loss": [float], ANY: [float]}, "members": int},
     **{"seconds_training": float, "seconds_compiling": float, "selected_by": (None, str)},
-    **{"test_reads": int, "machine": dict},
+    **{"test_reads": int, "machine": {"devices": int, "processor": str}},
 }
-_SCORES = {ANY: {ANY: {ANY: {ANY: object}}}}
+_SCORES = {ANY: {ANY: {ANY: {"examples": int, **dict.fromkeys(SCORES, float)}}}}
 """By state, view and subset; see `scores`."""
+_SCORED_ON = {"seed": ("test",), "clean": ("val", "test"), "tune": ("val",), "full": ("test",)}
+"""The splits that a state has accuracies on, by protocol."""
 
 
 class Results(NamedTuple):
@@ -51,8 +66,10 @@ class Results(NamedTuple):
 def read_results(path: Path) -> Results:
     """Reads the rows of a file; there are none where there is no file.
 
+    An empty line is none.
+
     Raises:
-      UserError: it cannot be read, or a line other than the last is no row.
+      UserError: it cannot be read, or a line is no row, other than a last one that was not written to its end.
     """
     try:
         content = path.read_bytes()
@@ -61,36 +78,82 @@ def read_results(path: Path) -> Results:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     rows: list[Row] = []
-    lines = content.splitlines()
-    for number, line in enumerate(lines, start=1):
+    # Behind the last end of a line is nothing, or a line that has no end.
+    *lines, rest = content.split(b"\n")
+    for number, line in enumerate([*lines, rest], start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):
+            if number > len(lines):
                 return Results(path, rows, torn=True, ended=False)
             raise UserError(f"{path}, line {number} is no JSON: restore it, or take that line out") from error
         wrong = _fault(row)
         if wrong is not None:
-            raise UserError(
-                f"{path}, line {number} is no row of a sweep (its '{wrong}' is missing or of another type): restore "
-                "it, or take that line out"
-            )
+            what = f"its '{wrong}' is missing or cannot be so" if wrong else "it is no object with keys"
+            raise UserError(f"{path}, line {number} is no row of a sweep ({what}): restore it, or take that line out")
         rows.append(row)
-    return Results(path, rows, ended=not content or content.endswith(b"\n"))
+    return Results(path, rows, ended=not rest)
 
 
 def _fault(row: Any) -> str | None:
-    """The first key of what should be a row that is missing or of another type; None where it is a row."""
+    """The first key of what should be a row that is missing, of another type or of a value that no run gives.
+
+    Returns:
+      The key, as 'best.epoch', or '' where it is no object; None where it is a row.
+    """
     wrong = misfit(row, _NEEDED)
-    if wrong is None and "scores" in row:
-        wrong = misfit(row["scores"], _SCORES, "scores")
-    if wrong is None and not isinstance(row.get("select_by", ""), str):
-        wrong = "select_by"
-    if wrong is None and row["members"] < 1:
-        wrong = "members"
     if wrong is None:
-        wrong = next((f"best.{key}" for key in row["last"] if key not in row["best"]), None)
-    return wrong
+        wrong = misfit(row.get("scores", {}), _SCORES, "scores")
+    return next(_impossible(row), None) if wrong is None else wrong
+
+
+def _impossible(row: Row) -> Iterator[str]:
+    """The keys, in a row of the right form, whose values no run gives."""
+    if row["epochs"] < 1:
+        yield "epochs"
+    if row["protocol"] not in _SCORED_ON:
+        yield "protocol"
+        return
+    if row["selected_by"] not in (None, "validation", "test"):
+        yield "selected_by"
+    if row.get("select_by", "accuracy") not in SELECT_BY:
+        yield "select_by"
+    if not 1 <= row["members"] <= MOST:
+        yield "members"
+    if row["test_reads"] < 0:
+        yield "test_reads"
+    for key in ("seconds_training", "seconds_compiling"):
+        # NaN is in no range.
+        if not 0 <= row[key] <= sys.float_info.max:
+            yield key
+    accuracies = [f"{split}_accuracy" for split in _SCORED_ON[row["protocol"]]]
+    for state in ("last", "best"):
+        scores = row[state]
+        yield from (f"{state}.{key}" for key in (*accuracies, *row["last"]) if key not in scores)
+        yield from (f"{state}.{key}" for key, value in scores.items() if not _possible(key, value))
+        if not 1 <= scores["epoch"] <= row["epochs"]:
+            yield f"{state}.epoch"
+    for key, values in row["curve"].items():
+        if len(values) != row["epochs"] or not all(_possible(key, value) for value in values):
+            yield f"curve.{key}"
+    for state, views in row.get("scores", {}).items():
+        for view, subsets in views.items():
+            for subset, found in subsets.items():
+                place = f"scores.{state}.{view}.{subset}"
+                if subset not in NAMES:
+                    yield place
+                yield from (f"{place}.{key}" for key in SCORES if not 0 <= found[key] <= 1)
+
+
+def _possible(key: str, value: float) -> bool:
+    """Whether a run could give a score or a figure of an epoch: shares are from 0 to 1, and what is drawn is finite."""
+    if "accuracy" in key or key.endswith("macro_f1"):
+        return 0 <= value <= 1
+    if key == "train_loss":
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
 def mend(results: Results) -> None:

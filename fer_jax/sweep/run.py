@@ -16,7 +16,7 @@ from fer_jax.sweep.progress import Progress
 from fer_jax.sweep.results import Row
 from fer_jax.sweep.rows import make_rows
 from fer_jax.train import train
-from fer_jax.writers import read_metrics
+from fer_jax.writers import METRICS_FILE, read_metrics
 
 LOG = "log.txt"
 FAILED = "failed.json"
@@ -135,4 +135,9 @@ def _train(grid: Grid, job: Job, folder: Path, data_dir: str, progress: Progress
         raise UserError(f"{folder} cannot be made: {error.strerror}") from error
     with (folder / LOG).open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         record = train(job.config, workdir=str(folder), data_dir=data_dir, epoch_ended=progress.epoch)
-    return make_rows(grid, job, record, read_metrics(folder))
+    lines = read_metrics(folder)
+    if len(lines) != job.config.epochs:
+        raise UserError(
+            f"{folder / METRICS_FILE} has {len(lines)} of {job.config.epochs} epochs: delete {folder} to train it anew"
+        )
+    return make_rows(grid, job, record, lines)

@@ -6,7 +6,6 @@ from fer_jax.score_table import NAMES
 from fer_jax.sweep.grid import Grid
 from fer_jax.sweep.numbers import (
     INTERVAL,
-    SCORES,
     STATES,
     Number,
     main_split,
@@ -16,7 +15,7 @@ from fer_jax.sweep.numbers import (
     splits_of,
     states_of,
 )
-from fer_jax.sweep.results import Kept, Row
+from fer_jax.sweep.results import SCORES, Kept, Row
 from fer_jax.sweep.table import Percent, Table, Value
 
 WITHIN_NOISE = "within noise"
