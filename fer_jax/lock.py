@@ -30,3 +30,21 @@ def only_one(folder: Path) -> Iterator[None]:
         if not mine:
             raise UserError(f"another process is training in {folder}: wait for it, or name another --workdir")
         yield
+
+
+@contextlib.contextmanager
+def only_one_sweep(folder: Path) -> Iterator[None]:
+    """While entered, no other process sweeps the experiment in the folder, whatever workdir it trains in.
+
+    Two would write the same rows into its results. A folder that is not there needs no lock.
+
+    Raises:
+      UserError: one does.
+    """
+    if not folder.is_dir():
+        yield
+        return
+    with held(folder) as mine:
+        if not mine:
+            raise UserError(f"another sweep of the experiment in {folder} is running: wait for it")
+        yield

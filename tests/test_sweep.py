@@ -1,5 +1,6 @@
 """`fer_jax.sweep`: bad input is one sentence, what is done is kept, and tables say what the rows say."""
 
+import contextlib
 import csv
 import io
 import json
@@ -22,6 +23,7 @@ from fer_jax.sweep.grid import digest, load_grid, make_grid
 from fer_jax.sweep.jobs import make_jobs
 from fer_jax.sweep.numbers import Number, prediction_half_width
 from fer_jax.sweep.results import read_results
+from fer_jax.sweep.sweep import sweep
 from fer_jax.sweep.table import Percent, Table, comma_separated, latex, markdown
 from fer_jax.sweep.write import BEGIN, END
 
@@ -400,6 +402,29 @@ def test_rows_on_other_data_are_not_mixed_with_new_ones(command, words, training
     row = {**rows(tmp_path)[0], "data": "0" * 64}
     path.write_text(json.dumps(row) + "\n")
     assert_refused(command(*words), f"{path}: the row of plain, seed 0 was measured on other data", "--data_dir")
+    # Of a variant that is finished too.
+    path.write_text("".join(json.dumps({**row, "seed": seed}) + "\n" for seed in (0, 1)))
+    for more in ([], ["--dry_run"]):
+        result = command(*words, *more)
+        assert_refused(result, f"{path}: the row of plain, seed 0 was measured on other data", "--data_dir")
+
+
+def test_rows_on_different_data_stand_in_no_table(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    found = rows(tmp_path)
+    path.write_text("".join(json.dumps({**row, "data": row["variant"] * 12}) + "\n" for row in found))
+    for more in ([], ["--table=variants"]):
+        result = command(*words, *more)
+        assert_refused(result, f"{path}: the rows of plain, seed 0 and of more, seed 0 were measured on different data")
+
+
+def test_a_row_that_is_not_of_its_variant_is_told(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    path.write_text(path.read_text().replace('"protocol": "seed"', '"protocol": "full"', 1))
+    result = command(*words, "--table=variants")
+    assert_refused(result, f"{path}: the row of plain, seed 0 says protocol = full, and its variant has seed", code=1)
 
 
 def test_a_file_that_changes_under_a_sweep_is_noticed(command, words, training, tmp_path):
@@ -446,6 +471,39 @@ def test_two_sweeps_do_not_train_in_one_folder(command, words, training, tmp_pat
     with lock.only_one(tmp_path / "runs"):
         assert_refused(command(*words), f"another process is training in {tmp_path / 'runs'}", code=1)
     assert command(*words).code == 0
+
+
+def test_two_sweeps_of_one_experiment_do_not_write_its_rows_twice(command, words, training, tmp_path):
+    def start():
+        with pytest.raises(UserError, match=f"another sweep of the experiment in {tmp_path / 'dropout'} is running"):
+            sweep(str(tmp_path / "dropout" / "experiment.py"), workdir=str(tmp_path / "others"))
+
+    training.after = start
+    assert command(*words).code == 0
+    assert len(rows(tmp_path)) == 4 and not (tmp_path / "others").exists()
+
+
+def test_rows_are_read_when_no_other_sweep_can_add_any(command, words, training, tmp_path, monkeypatch):
+    """What a sweep adds just before another of the same experiment begins is neither trained again nor lost."""
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    del training.configs[:]
+
+    @contextlib.contextmanager
+    def after_the_other(folder):
+        path.write_bytes(whole)
+        yield
+
+    monkeypatch.setattr("fer_jax.sweep.sweep.only_one_sweep", after_the_other)
+    assert "nothing was trained" in command(*words).out
+    assert path.read_bytes() == whole and not training.configs
+
+
+def test_the_runs_may_be_in_the_folder_of_the_experiment(command, words, training, tmp_path):
+    assert command(words[0], f"--workdir={tmp_path / 'dropout'}").code == 0
+    assert len(rows(tmp_path)) == 4
 
 
 def test_a_readme_keeps_what_a_person_wrote(command, words, training, tmp_path):

@@ -54,6 +54,11 @@ class Recipe:
     params: dict[str, int]
     multiply_adds: int | None
 
+    @property
+    def data_key(self) -> str:
+        """Two recipes that have the same are trained on the same data."""
+        return f"{self.config.data.to_json()} {self.image_shape}"
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -41,7 +41,7 @@ def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[str, st
     read: dict[str, str] = {}
     for name in dict.fromkeys(cell.variant for cell in cells):
         recipe = grid.recipes[name]
-        key = f"{recipe.config.data.to_json()} {recipe.image_shape}"
+        key = recipe.data_key
         if key not in read:
             try:
                 dataset = data.load(**recipe.config.data, image_shape=recipe.image_shape, data_dir=data_dir)

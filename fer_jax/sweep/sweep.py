@@ -1,11 +1,11 @@
 """A sweep from beginning to end: what is kept, what is to be done, training, tables."""
 
-from collections.abc import Sequence
+import contextlib
 from pathlib import Path
 
 from fer_jax.buckets import local
 from fer_jax.errors import ConfigError, UserError, did_you_mean, warn
-from fer_jax.lock import only_one
+from fer_jax.lock import only_one, only_one_sweep
 from fer_jax.sweep.grid import Cell, Grid, load_grid
 from fer_jax.sweep.results import FILE, Kept, Results, append, keep, mend, read_results
 from fer_jax.sweep.table import FORMATS
@@ -29,28 +29,46 @@ def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0,
     Raises:
       UserError: what the user can mend; a cell that failed, when all others are done.
     """
+    if at_once < 0:
+        raise ConfigError(f"--at_once must be at least 0, not {at_once}")
+    if dry_run:
+        grid, results, kept = open_experiment(file)
+        _show(grid, results, kept, _folder(grid, workdir), data_dir, at_once)
+        return
+    # Held before the rows are read: what another sweep adds after that would be trained again, or lost.
+    with only_one_sweep(Path(file).parent):
+        while _sweep(file, workdir, data_dir, at_once):
+            say("\nThese results ask for the next cells.\n")
+
+
+def _folder(grid: Grid, workdir: str) -> Path:
+    return local(workdir or f"runs/sweep/{grid.name}")
+
+
+def _pending(grid: Grid, kept: Kept) -> list[Cell]:
+    return [cell for cell in grid.cells() if cell not in kept.by_cell]
+
+
+def _sweep(file: str, workdir: str, data_dir: str, at_once: int) -> bool:
+    """Does what `sweep` does, for the cells that the experiment states now; whether it then states others."""
     # Here, so that a table can be had without the machinery of training.
     from fer_jax.sweep.run import check_data, jobs_of, run_jobs
 
-    if at_once < 0:
-        raise ConfigError(f"--at_once must be at least 0, not {at_once}")
     grid, results, kept = open_experiment(file)
-    folder = local(workdir or f"runs/sweep/{grid.name}")
-    pending = [cell for cell in grid.cells() if cell not in kept.by_cell]
-    if dry_run:
-        _show(grid, results, kept, pending, folder, data_dir, at_once)
-        return
+    folder, pending = _folder(grid, workdir), _pending(grid, kept)
     failed: dict[Cell, str] = {}
     if pending:
-        check_same_data(results, kept, check_data(grid, pending, data_dir))
-        with only_one(folder):
+        # Of finished variants too: what is trained now stands beside them in the tables.
+        check_same_data(results, kept, check_data(grid, grid.cells(), data_dir))
+        # The experiment's own folder is held already.
+        own = folder.resolve() == grid.folder.resolve()
+        with contextlib.nullcontext() if own else only_one(folder):
             mend(results)
             jobs = jobs_of(grid, pending, folder, at_once)
             say(f"{grid.name}: {len(kept.by_cell)} of {len(grid.cells())} cells are done, {len(jobs)} runs to go.")
             cells = set(kept.by_cell)
             failed = run_jobs(grid, jobs, folder, data_dir, cells, lambda rows: append(results.path, rows))
-        results = read_results(results.path)
-        kept = keep(grid, results.rows)
+        results, kept = _read(grid)
     else:
         say(f"{grid.name}: all {len(grid.cells())} cells are done; nothing was trained.")
     if kept.by_cell:
@@ -65,24 +83,48 @@ def sweep(file: str, *, workdir: str = "", data_dir: str = "", at_once: int = 0,
             f"{len(failed)} of {len(grid.cells())} cells failed ({'; '.join(map(str, list(failed)[:5]))}"
             f"{'; ...' if len(failed) > 5 else ''}): the reasons stand above, and the other cells are in the tables"
         )
-    if pending and load_grid(file).cells() != grid.cells():
-        say("\nThese results ask for the next cells.\n")
-        sweep(file, workdir=workdir, data_dir=data_dir, at_once=at_once)
+    return bool(pending) and load_grid(file).cells() != grid.cells()
 
 
 def open_experiment(file: str) -> tuple[Grid, Results, Kept]:
     """An experiment with its rows; says on stderr what of these does not count.
 
     Raises:
-      UserError: the experiment or its results cannot be read.
+      UserError: the experiment or its results cannot be read, or its rows are not of one experiment.
     """
     grid = load_grid(file)
-    results = read_results(grid.folder / FILE)
-    kept = keep(grid, results.rows)
+    results, kept = _read(grid)
     for note in (results.note(), kept.note(results.path)):
         if note:
             warn(note)
     return grid, results, kept
+
+
+def _read(grid: Grid) -> tuple[Results, Kept]:
+    """The rows of an experiment, checked: tables compare them.
+
+    Raises:
+      UserError: they cannot be read, one is not of its variant, or rows on the same data are on different ones.
+    """
+    results = read_results(grid.folder / FILE)
+    kept = keep(grid, results.rows)
+    first: dict[str, tuple[Cell, str]] = {}
+    for cell, row in kept.by_cell.items():
+        recipe = grid.recipes[cell.variant]
+        for key in ("epochs", "protocol"):
+            if row[key] != recipe.config[key]:
+                raise UserError(
+                    f"{results.path}: the row of {cell} says {key} = {row[key]}, and its variant has "
+                    f"{recipe.config[key]}: restore that line, or take it out"
+                )
+        other, fingerprint = first.setdefault(recipe.data_key, (cell, row["data"]))
+        if row["data"] != fingerprint:
+            raise ConfigError(
+                f"{results.path}: the rows of {other} and of {cell} were measured on different data (fingerprints "
+                f"{fingerprint[:12]} and {row['data'][:12]}), so no table can compare them: take the rows on the "
+                "wrong data out, and sweep again"
+            )
+    return results, kept
 
 
 def check_same_data(results: Results, kept: Kept, fingerprints: dict[str, str]) -> None:
@@ -120,14 +162,12 @@ def print_table(file: str, name: str, form: str) -> None:
     print(FORMATS[form](tables[name]), end="")
 
 
-def _show(
-    grid: Grid, results: Results, kept: Kept, pending: Sequence[Cell], folder: Path, data_dir: str, at_once: int
-) -> None:
+def _show(grid: Grid, results: Results, kept: Kept, folder: Path, data_dir: str, at_once: int) -> None:
     """The grid, and how long it will take."""
     from fer_jax.sweep.estimate import estimate
     from fer_jax.sweep.run import check_data, jobs_of
 
-    seeds = grid.seeds
+    seeds, pending = grid.seeds, _pending(grid, kept)
     say(f"{grid.name}: {len(grid.recipes)} variants x {len(seeds)} seeds ({seeds[0]} to {seeds[-1]})")
     if grid.question:
         say(f"    {grid.question.splitlines()[0]}")
@@ -143,7 +183,7 @@ def _show(
     if not pending:
         say("All cells are done.")
         return
-    check_same_data(results, kept, check_data(grid, pending, data_dir))
+    check_same_data(results, kept, check_data(grid, grid.cells(), data_dir))
     jobs = jobs_of(grid, pending, folder, at_once)
     seconds, basis = estimate(grid, kept.by_cell, jobs, data_dir)
     say(f"To do: {len(pending)} cells in {_count(len(jobs), 'run')}:")
