@@ -236,6 +236,41 @@ def test_several_ways_of_scoring_have_a_table_of_their_own(command, words, train
     assert lines[3].startswith("| plain | selected epoch | flip | official | 360 | 49.50 ± 6.35 | 48.50 ± 6.35 |")
 
 
+def test_a_variant_that_selects_no_epoch_has_no_selected_one(command, words, training, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_plots", DRAW)
+    training.views = ["plain", "flip"]
+    text = TWO.replace("seeds=2", "seeds=1").replace("variants=[", 'variants=[Variant("whole", {"protocol": "full"}), ')
+    write_experiment(tmp_path / "dropout", HEAD + text.replace("seeds=1", 'seeds=1, baseline="plain"'))
+    assert command(*words).code == 0
+    table = command(*words, "--table=variants").out
+    assert "| whole | 5,890 | 2 | 1 | 50.00 |  | +0.00 |  | 8.0 |" in table
+    assert "| more | 5,890 | 2 | 1 | 60.00 | 60.00 | +10.00 | +10.00 | 4.0 |" in table
+    assert "No epoch of 'whole' was selected, because" in table
+    assert "Epochs of 'plain', 'more' are selected by accuracy on the test split; that flatters" in table
+    seeds = command(*words, "--table=seeds").out
+    assert "| whole | 0 | 50.00 |  |  |" in seeds and "| plain | 0 | 50.00 | 50.00 | 2 |" in seeds
+    scores = command(*words, "--table=scores").out
+    assert "| whole | last epoch | flip |" in scores and "| whole | selected epoch" not in scores
+    assert (tmp_path / "dropout" / "accuracy.png").exists()
+
+
+def test_a_baseline_that_selects_no_epoch_is_compared_at_the_last(command, words, training, tmp_path):
+    text = TWO.replace('Variant("plain")', 'Variant("plain", {"protocol": "full"})')
+    write_experiment(tmp_path / "dropout", HEAD + text)
+    assert command(*words).code == 0
+    table = command(*words, "--table=variants", "--format=csv").out
+    assert "Δ test, last epoch" in table and "Δ test, selected epoch" not in table
+
+
+def test_a_difference_over_fewer_seeds_says_so(command, words, training, tmp_path):
+    assert command(*words).code == 0
+    path = tmp_path / "dropout" / "results.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    assert "| more | 5,890 | 2 | 2 | 61.50 ± 19.06 | 61.50 ± 19.06 | +12.00, n = 1 | +12.00, n = 1 |" in (
+        command(*words, "--table=variants").out
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "within"),
     [((0.01, 0.02, 0.03), True), ((0.02, 0.021, 0.022), False), ((0.0, 0.0), True), ((0.1,), None)],

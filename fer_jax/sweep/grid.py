@@ -168,7 +168,9 @@ def _check_comparable(recipes: Mapping[str, Recipe]) -> None:
 
     Any two protocols share one, but for 'tune', which has the validation split only, and those that have none.
     """
-    by_protocol = {recipe.config.protocol: name for name, recipe in reversed(recipes.items())}
+    by_protocol: dict[str, str] = {}
+    for name, recipe in recipes.items():
+        by_protocol.setdefault(recipe.config.protocol, name)
     others = [protocol for protocol in by_protocol if protocol not in WITH_VALIDATION]
     if "tune" in by_protocol and others:
         raise ConfigError(

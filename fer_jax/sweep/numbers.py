@@ -77,13 +77,13 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
 
     `<variant>/last` and `<variant>/best` are accuracies, `.../val_last` and `.../val_best` those on the validation
     split where that is not the only one, `.../last_difference` and `.../best_difference` are paired differences to
-    the baseline, and `.../best/<view>/<subset>/<score>` are full scores.
+    the baseline, and `.../best/<view>/<subset>/<score>` are full scores. A variant that selected no epoch has no best.
 
     Args:
       grid: the experiment.
       rows: by variant and seed.
     """
-    splits, baseline, states = splits_of(rows), grid.experiment.baseline_name, states_of(rows)
+    splits, baseline = splits_of(rows), grid.experiment.baseline_name
     found: dict[str, Number] = {}
 
     def add(what: str, variants: tuple[str, ...], path: tuple[str, ...]) -> None:
@@ -92,12 +92,14 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
             found[made.id] = made
 
     for name in rows:
+        states = states_of({name: rows[name]})
         for split in sorted(splits, reverse=True):
             before = "" if split == main_split(splits) else f"{split}_"
             for state in states:
                 add(f"{before}{state}", (name,), (state, f"{split}_accuracy"))
         if name != baseline and baseline in rows and splits:
-            for state in states:
+            of_baseline = states_of({baseline: rows[baseline]})
+            for state in [state for state in states if state in of_baseline]:
                 path = (state, f"{main_split(splits)}_accuracy")
                 add(f"{state}_difference", (name, baseline), path)
         for state, view, subset in scored(rows[name]) if splits else []:
@@ -107,11 +109,12 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
 
 
 def scored(rows: Mapping[int, Row]) -> list[tuple[str, str, str]]:
-    """(state, view, subset) of the full scores that all rows of a variant have."""
+    """(state, view, subset) of the full scores that all rows of a variant have; 'best' only where it was selected."""
     each = [
         [
             (state, view, subset)
             for state in ("best", "last")
+            if state == "last" or row["selected_by"]
             for view, subsets in row.get("scores", {}).get(state, {}).items()
             for subset in subsets
         ]

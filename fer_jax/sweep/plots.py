@@ -55,7 +55,11 @@ def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
     axes = figure.subplots()
     places = zip((0.16, -0.16), states_of(rows).items(), _COLOURS, "os", strict=False)
     for offset, (state, words), colour, mark in places:
+        # A variant may have selected no epoch.
+        drawn = [name for name in rows if state in states_of({name: rows[name]})]
         for place, name in enumerate(rows):
+            if name not in drawn:
+                continue
             number = make_number("", (name,), (state, f"{split}_accuracy"), rows)
             assert number is not None
             height = len(rows) - 1 - place + offset
@@ -68,7 +72,7 @@ def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
                 fmt=mark,
                 color=colour,
                 capsize=4,
-                label=words if place == 0 else None,
+                label=words if name == drawn[0] else None,
             )
     axes.set_yticks(
         range(len(rows) - 1, -1, -1), [f"{name}\nn = {len(of_variant)}" for name, of_variant in rows.items()]

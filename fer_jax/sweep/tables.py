@@ -40,7 +40,8 @@ def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[
     for split in splits:
         before = "" if split == main else f"{split}_"
         columns += [(f"{before}{state}", f"{_SPLITS[split]}, {words}") for state, words in states.items()]
-    differences = [(f"{state}_difference", f"Δ {_SPLITS[main]}, {words}") for state, words in states.items()]
+    of_baseline = states_of({baseline: rows[baseline]}) if baseline in rows else states
+    differences = [(f"{state}_difference", f"Δ {_SPLITS[main]}, {words}") for state, words in of_baseline.items()]
     compared = any(name != baseline for name in rows)
     columns += differences if compared and splits else []
     stated = [state for state in STATES if any(state in one.variant.stated for one in grid.recipes.values())]
@@ -54,8 +55,10 @@ def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[
             number = found.get(f"{slug}/{what}")
             if number is None:
                 row.append("baseline" if what.endswith("_difference") and name == baseline else None)
+            elif what.endswith("_difference"):
+                row.append(_difference(number, len(of_variant)))
             else:
-                row.append(_percent(number, difference=what.endswith("_difference")))
+                row.append(_percent(number))
         row += [
             Percent(recipe.variant.stated[state] / 100) if state in recipe.variant.stated else None for state in stated
         ]
@@ -65,22 +68,36 @@ def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[
     return Table("variants", titles, table, _notes(grid, rows, compared))
 
 
-def _percent(number: Number, difference: bool = False) -> Percent:
-    note = WITHIN_NOISE if difference and number.within_noise else ""
-    return Percent(number.mean, number.half_width, note, signed=difference)
+def _percent(number: Number) -> Percent:
+    return Percent(number.mean, number.half_width)
+
+
+def _difference(number: Number, n: int) -> Percent:
+    """A difference in the row of a variant with n seeds: the baseline may have fewer of them."""
+    seeds = len(number.values)
+    notes = [*([WITHIN_NOISE] if number.within_noise else []), *([f"n = {seeds}"] if seeds != n else [])]
+    return Percent(number.mean, number.half_width, ", ".join(notes), signed=True)
 
 
 def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) -> list[str]:
     each = [row for of_variant in rows.values() for row in of_variant.values()]
     notes = [f"Accuracy in per cent; ±: {INTERVAL}."]
-    ways = sorted({(row["selected_by"] or "", row.get("select_by", "accuracy")) for row in each})
-    for split, by in ways:
+    ways: dict[tuple[str, str], list[str]] = {}
+    for name, of_variant in rows.items():
+        for way in {_way(row) for row in of_variant.values()}:
+            ways.setdefault(way, []).append(f"'{name}'")
+    for (split, by), names in sorted(ways.items()):
+        of = f" of {', '.join(names)}" if len(ways) > 1 else ""
         if not split:
-            notes.append("Trained on all training images; no epoch was selected.")
+            notes.append(
+                f"No epoch{of} was selected, because these were trained on all training images."
+                if of
+                else "Trained on all training images; no epoch was selected."
+            )
             continue
         measure = {"accuracy": "accuracy", "macro_f1": "macro-F1"}[by]
         flatters = "; that flatters its test accuracy, which estimates nothing" if split == "test" else ""
-        notes.append(f"Epochs are selected by {measure} on the {split} split{flatters}.")
+        notes.append(f"Epochs{of} are selected by {measure} on the {split} split{flatters}.")
     if each and all(row["test_reads"] == 0 for row in each):
         notes.append("The test split was never read.")
     if compared:
@@ -98,6 +115,11 @@ def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) ->
     return notes
 
 
+def _way(row: Row) -> tuple[str, str]:
+    """The split on which an epoch was selected, and by what; '' for both where none was."""
+    return (row["selected_by"], row.get("select_by", "accuracy")) if row["selected_by"] else ("", "")
+
+
 def _seeds(rows: Mapping[str, Mapping[int, Row]]) -> Table:
     """A row for each cell."""
     splits, states = splits_of(rows), states_of(rows)
@@ -105,9 +127,16 @@ def _seeds(rows: Mapping[str, Mapping[int, Row]]) -> Table:
     titles = ["variant", "seed", *(f"{_SPLITS[split]}, {words}" for split in splits for words in states.values())]
     table: list[list[Value]] = []
     for name, of_variant in rows.items():
+        own = states_of({name: of_variant})
         for seed, row in of_variant.items():
-            scores = [Percent(row[state][f"{split}_accuracy"]) for split in splits for state in states]
-            table.append([name, str(seed), *scores, *(row["best"]["epoch"] for _ in selected)])
+            scores = [
+                Percent(row[state][f"{split}_accuracy"]) if state in own else None
+                for split in splits
+                for state in states
+            ]
+            table.append(
+                [name, str(seed), *scores, *(row["best"]["epoch"] if "best" in own else None for _ in selected)]
+            )
     return Table(
         "seeds",
         [*titles, *selected],
