@@ -8,17 +8,22 @@ A number's id is <experiment>/<variant>/<what>: the folder's name (its date may 
 each space, and what the number is: last, best, val_last, val_best, last_difference, best_difference, or a score,
 best/flip/twin_free/macro_f1. What is found counts as the same if it falls within the 95 % prediction interval for the
 mean of m new runs, mean ± t_{n-1} * s * sqrt(1/n + 1/m): the interval of the mean itself is too narrow, because the new
-mean scatters too. The exit code is 0 within it and 1 outside. Nothing is written into the experiment's folder.
+mean scatters too. The exit code is 0 within it and 1 outside. It is 3 where there is no verdict: a number of one seed
+has no interval, so what is found is only shown beside it; and where nothing was trained, or runs were begun before by
+another command or at another commit, what is found reproduces nothing. Nothing is written into the experiment's folder.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from fer_jax import command
 from fer_jax.buckets import local
 from fer_jax.errors import ConfigError, UserError, did_you_mean
+from fer_jax.forms import misfit
 from fer_jax.lock import only_one
 
 # JAX and what stands on it are imported in the functions, so that a misspelt flag is told at once.
@@ -38,6 +43,14 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}_")
 _EXAMPLE = "digits_smoke/rate-0.001/last"
+_ORIGIN = {"command": [str], "git": {"commit": (None, str), "dirty": (None, bool)}}
+"""What run.json says of where a run comes from."""
+
+
+class NoVerdict(UserError):
+    """A number was compared with what came out, and neither reproduced nor missed."""
+
+    exit_code = 3
 
 
 def main(words: list[str]) -> None:
@@ -93,7 +106,8 @@ def list_numbers(files: dict[str, Path]) -> None:
         grid, _, kept = open_experiment(str(path))
         for number in numbers(grid, rows_of(kept)).values():
             text = Percent(number.mean, number.half_width, signed="difference" in number.id).text()
-            lines.append((f"{name}/{number.id}", f"{text} (n = {len(number.values)})"))
+            n = len(number.values)
+            lines.append((f"{name}/{number.id}", f"{text} (n = {n}{'' if n > 1 else ': compared, not judged'})"))
     width = max((len(id) for id, _ in lines), default=0)
     for id, text in lines:
         print(f"{id:<{width}}  {text}")
@@ -111,8 +125,9 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
       data_dir: as in training.
 
     Raises:
-      ConfigError: there is no such number, or no interval for it.
+      ConfigError: there is no such number.
       UserError: what is found falls outside, or a run failed.
+      NoVerdict: what is found cannot be judged.
     """
     from fer_jax.sweep.numbers import make_number, numbers, prediction_half_width, rows_of
     from fer_jax.sweep.results import Row, keep
@@ -128,8 +143,6 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
         ids = [f"{name}/{one}" for one in known]
         raise ConfigError(f"no number '{name}/{wanted}'; {did_you_mean(f'{name}/{wanted}', ids)}")
     n, m = len(claim.values), seeds or len(claim.values)
-    if n < 2:
-        raise ConfigError(f"'{name}/{wanted}' is of one seed, which has no interval that another run could fall into")
     if m > n:
         raise ConfigError(f"--seeds={m}: '{name}/{wanted}' is of {n} seeds")
     folder = local(workdir or f"runs/reproduce/{name}")
@@ -140,9 +153,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
     rows: list[Row] = []
     with only_one(folder):
         jobs = jobs_of(grid, cells, folder, at_once=0)
-        for job in jobs:
-            if (folder / job.name).is_dir():
-                say(f"{job}: taken from {folder / job.name}, where it was begun before; delete that to train it anew.")
+        doubt = _runs_before({str(job): folder / job.name for job in jobs})
         failed = run_jobs(grid, jobs, folder, data_dir, set(), rows.extend)
     if failed:
         cell, sentence = next(iter(failed.items()))
@@ -150,20 +161,80 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
     again = make_number(claim.id, claim.variants, claim.path, rows_of(keep(grid, rows)))
     assert again is not None
     values = [value for seed, value in zip(again.seeds, again.values, strict=True) if seed in claim.seeds[:m]]
-    mean, half = sum(values) / m, prediction_half_width(claim.values, m)
-    signed = len(claim.variants) == 2
-    low, high = (Percent(claim.mean + side * half, signed=signed).text() for side in (-1, 1))
+    mean, signed = sum(values) / m, len(claim.variants) == 2
     found = Percent(mean, signed=signed).text()
+    stated = Percent(claim.mean, claim.half_width, signed=signed).text()
     say(f"\n{name}/{claim.id}, in per cent")
-    say(
-        f"  stated:  {Percent(claim.mean, claim.half_width, signed=signed).text()} (95 % interval of the mean, n = {n})"
-    )
+    say(f"  stated:  {stated} ({'95 % interval of the mean, ' if n > 1 else ''}n = {n})")
     say(f"  now:     {found} (m = {m}: {', '.join(Percent(value, signed=signed).text() for value in values)})")
+    if n == 1:
+        difference = Percent(mean - claim.mean, signed=True).text()
+        say(f"  difference: {difference}")
+        also = f", and {doubt}" if doubt else ""
+        raise NoVerdict(
+            f"{name}/{claim.id}: {found} is {difference} from what is stated, and one seed gives no interval to judge "
+            f"that by{also}"
+        )
+    half = prediction_half_width(claim.values, m)
+    low, high = (Percent(claim.mean + side * half, signed=signed).text() for side in (-1, 1))
     say(f"  95 % prediction interval for the mean of {m} new runs, mean ± t * s * sqrt(1/{n} + 1/{m}): {low} to {high}")
     # Means of the same values may differ by a rounding, and s may be 0.
-    if abs(mean - claim.mean) > half + 1e-12:
+    within = abs(mean - claim.mean) <= half + 1e-12
+    if doubt:
+        raise NoVerdict(
+            f"{name}/{claim.id}: {found} falls {'within' if within else 'outside'} {low} to {high}, which is no "
+            f"verdict: {doubt}"
+        )
+    if not within:
         raise UserError(f"{name}/{claim.id}: {found} falls outside {low} to {high}, so the number was not reproduced")
     say("  It falls within: reproduced.")
+
+
+def _runs_before(runs: Mapping[str, Path]) -> str:
+    """Tells which of the runs were begun before.
+
+    A call that was killed goes on: what this command began, with the code that there is now, is of this call.
+
+    Args:
+      runs: the folder of each, by its name in words.
+
+    Returns:
+      Why what comes out of them reproduces nothing; '' where it does.
+
+    Raises:
+      UserError: the files of one are damaged.
+    """
+    from fer_jax import provenance
+    from fer_jax.resume import read_run
+    from fer_jax.writers import say
+
+    now = _commit(provenance.git_state(Path(__file__)))
+    finished, foreign, commits = 0, 0, set()
+    for name, folder in runs.items():
+        _, record = read_run(folder)
+        if record is None:
+            continue
+        known = misfit(record, _ORIGIN) is None
+        commit = _commit(record["git"]) if known else "unknown"
+        own = known and record["command"][2:3] == ["fer_jax.reproduce"]
+        finished += record["finished"]
+        foreign += not (own and commit == now)
+        commits.add(commit)
+        say(
+            f"{name}: {'finished' if record['finished'] else 'begun'} before in {folder}, at commit {commit}"
+            f"{'' if own else ' by another command'}; delete that to train it anew."
+        )
+    told = ", ".join(sorted(commits))
+    if finished == len(runs):
+        return f"nothing was trained, so it compares with runs of commit {told} that were finished before"
+    if foreign:
+        return f"{foreign} of {len(runs)} runs were begun before by another command or at another commit ({told})"
+    return ""
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    """What run.json says of the code, in words."""
+    return f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git["commit"] else "unknown"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from commands import JAX_CACHE, assert_refused, call_command
 from sweep_files import FakeTraining, write_experiment
 
-from fer_jax import reproduce
+from fer_jax import provenance, reproduce
 from fer_jax.sweep import __main__ as sweep_command
 from fer_jax.sweep import run as sweep_run
 from fer_jax.sweep import write
@@ -127,11 +127,64 @@ def test_a_workdir_in_the_experiment_is_refused(command, experiments, training, 
     assert contents(folder) == before and not training.configs
 
 
-def test_one_seed_has_no_interval(command, experiments, tmp_path):
+def test_a_number_of_one_seed_is_compared_and_not_judged(command, experiments, training, tmp_path, monkeypatch):
     path = tmp_path / "experiments" / "2026-01-02_dropout" / "results.jsonl"
     rows = [row for row in read_results(path).rows if row["seed"] == 0]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert_refused(command("dropout/more/last", experiments), "is of one seed, which has no interval")
+    lines = command(experiments, "--list").out.splitlines()
+    assert lines[0].endswith("  50.00 (n = 1: compared, not judged)")
+    monkeypatch.setattr("sweep_files.accuracy", lambda seed, values: 0.59)
+    result = command("dropout/more/last", experiments, f"--workdir={tmp_path / 'again'}")
+    assert result.code == 3 and len(training.configs) == 1
+    assert "stated:  60.00 (n = 1)" in result.out and "now:     59.00 (m = 1: 59.00)" in result.out
+    assert "difference: -1.00" in result.out
+    assert result.err == (
+        "fer_jax: dropout/more/last: 59.00 is -1.00 from what is stated, and one seed gives no interval to judge that "
+        "by\n"
+    )
+
+
+@pytest.fixture
+def begun(command, experiments, training, tmp_path):
+    """Runs a number, and writes the record of its run as the command and the commit of an argument would."""
+    workdir = f"--workdir={tmp_path / 'again'}"
+    assert command("dropout/more/last", experiments, workdir).code == 0
+    (folder,) = (path for path in (tmp_path / "again").iterdir() if path.is_dir())
+
+    def call(module, commit, finished):
+        record = {
+            "data": {"name": "digits", "source": "", "fingerprint": ""},
+            **{"stand_in": False, "finished": finished, "epoch": 2, "test_reads": 0, "selected_by": "test"},
+            **{"best": [], "last": [], "command": ["python", "-m", module, "x"]},
+            "git": {"commit": commit, "dirty": False},
+        }
+        (folder / "run.json").write_text(json.dumps(record))
+        return command("dropout/more/last", experiments, workdir)
+
+    return call
+
+
+@pytest.mark.parametrize("module", ["fer_jax.sweep", "fer_jax.reproduce"])
+def test_runs_that_were_finished_before_reproduce_nothing(begun, module):
+    result = begun(module, "a" * 40, True)
+    assert result.code == 3 and "more, seeds 0 to 1: finished before in " in result.out
+    assert f"at commit {'a' * 12}" in result.out and "reproduced" not in result.out
+    assert (
+        "falls within " in result.err
+        and f"no verdict: nothing was trained, so it compares with runs of commit {'a' * 12} that" in result.err
+    )
+
+
+def test_a_run_that_goes_on_counts_if_the_call_that_was_killed_was_of_this_code(begun, monkeypatch):
+    monkeypatch.setattr(provenance, "git_state", lambda module: {"commit": "b" * 40, "dirty": False})
+    for module, commit in (("fer_jax.sweep", "b"), ("fer_jax.reproduce", "a")):
+        result = begun(module, commit * 40, False)
+        assert (
+            result.code == 3
+            and f"1 of 1 runs were begun before by another command or at another commit ({commit}" in result.err
+        )
+    result = begun("fer_jax.reproduce", "b" * 40, False)
+    assert result.code == 0 and "begun before in " in result.out and "It falls within: reproduced." in result.out
 
 
 def test_a_run_that_fails_is_told(command, experiments, training, tmp_path):
@@ -150,3 +203,5 @@ def test_a_published_number_of_the_smoke_experiment_is_reproduced(command, tmp_p
     assert result.code == 0, result.err
     assert "It falls within: reproduced." in result.out
     assert contents(tmp_path / "experiments") == before
+    result = command("digits_smoke/rate-0.003/best", *words)
+    assert result.code == 3 and "nothing was trained, so it compares with runs of commit " in result.err
