@@ -72,14 +72,17 @@ def test_a_rung_waits_for_all_cells_of_the_one_before(training, tmp_path):
     [
         ({}, (2, 2), r"must ascend .* not \(2, 2\)"),
         ({}, (), r"must ascend .* not \(\)"),
+        ({"protocol": "clean", "of_b": "full"}, (1, 2), "variant 'b, 1 epochs': .* 'tune' or 'clean', not 'full'"),
         ({"protocol": "seed"}, (1, 2), "set config.protocol = 'tune' or 'clean', not 'seed'"),
     ],
 )
 def test_what_cannot_be(tmp_path, tiny, changes, epochs, message):
     config = default_config(model="tiny", data_name="digits")
-    config.update({"protocol": "tune", **changes})
+    protocol = changes.get("protocol", "tune")
+    config.protocol = protocol
+    of_b = {"batch_size": 16, "protocol": changes.get("of_b", protocol)}
     with pytest.raises(ConfigError, match=message):
-        successive_halving(config, [Variant("a"), Variant("b")], epochs=epochs, seeds=1, results=tmp_path)
+        successive_halving(config, [Variant("a"), Variant("b", of_b)], epochs=epochs, seeds=1, results=tmp_path)
 
 
 def test_two_trials_of_one_name_are_refused(tmp_path, tiny):

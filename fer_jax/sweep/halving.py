@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ml_collections
 
+from fer_jax.data import WITH_VALIDATION
 from fer_jax.errors import ConfigError
 from fer_jax.sweep.experiment import Experiment, Variant
 from fer_jax.sweep.grid import make_grid
@@ -27,8 +28,8 @@ def successive_halving(
     warm-up is the same share of the epochs in every rung.
 
     Args:
-      base: the config that the trials differ from, of a protocol that has a validation split.
-      trials: at least two.
+      base: the config that the trials differ from.
+      trials: at least two, of protocols that have a validation split.
       epochs: of each rung, ascending.
       seeds: of every trial.
       results: the folder of the experiment, with the rows so far.
@@ -45,18 +46,20 @@ def successive_halving(
     Experiment(base=base, variants=trials, seeds=seeds)
     if not epochs or any(later <= earlier for earlier, later in pairwise(epochs)):
         raise ConfigError(f"epochs must ascend from rung to rung, as in (10, 30, 90), not {tuple(epochs)}")
-    if base.protocol not in ("clean", "tune"):
-        raise ConfigError(
-            "successive halving compares on a validation split: set config.protocol = 'tune' or 'clean', not "
-            f"'{base.protocol}'"
-        )
     rows = read_results(results / FILE).rows
     left, variants = list(trials), list[Variant]()
     for place, length in enumerate(epochs):
         rung = {trial.name: _at(trial, length, base) for trial in left}
         variants += rung.values()
         alone = Experiment(base=base, variants=list(rung.values()), seeds=seeds)
-        kept = rows_of(keep(make_grid(results, b"", "", alone), rows))
+        grid = make_grid(results, b"", "", alone)
+        for name, recipe in grid.recipes.items():
+            if recipe.config.protocol not in WITH_VALIDATION:
+                raise ConfigError(
+                    f"variant '{name}': successive halving compares on a validation split: set config.protocol = "
+                    f"'tune' or 'clean', not '{recipe.config.protocol}'"
+                )
+        kept = rows_of(keep(grid, rows))
         found = {name: kept.get(variant.name, {}) for name, variant in rung.items()}
         if place + 1 == len(epochs) or any(len(of_trial) < seeds for of_trial in found.values()):
             return Experiment(base=base, variants=variants, seeds=seeds)

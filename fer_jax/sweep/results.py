@@ -38,7 +38,7 @@ _NEEDED = {
 _SCORES = {ANY: {ANY: {ANY: {"examples": int, **dict.fromkeys(SCORES, float)}}}}
 """By state, view and subset; see `scores`."""
 _SCORED_ON = {"seed": ("test",), "clean": ("val", "test"), "tune": ("val",), "full": ("test",)}
-"""The splits that a state has accuracies on, by protocol."""
+"""The splits that a state has an accuracy and a loss on, by protocol."""
 
 
 class Results(NamedTuple):
@@ -128,10 +128,10 @@ def _impossible(row: Row) -> Iterator[str]:
         # NaN is in no range.
         if not 0 <= row[key] <= sys.float_info.max:
             yield key
-    accuracies = [f"{split}_accuracy" for split in _SCORED_ON[row["protocol"]]]
+    scored = [f"{split}_{score}" for split in _SCORED_ON[row["protocol"]] for score in ("accuracy", "loss")]
     for state in ("last", "best"):
         scores = row[state]
-        yield from (f"{state}.{key}" for key in (*accuracies, *row["last"]) if key not in scores)
+        yield from (f"{state}.{key}" for key in (*scored, *row["last"]) if key not in scores)
         yield from (f"{state}.{key}" for key, value in scores.items() if not _possible(key, value))
         if not 1 <= scores["epoch"] <= row["epochs"]:
             yield f"{state}.epoch"
