@@ -9,14 +9,14 @@ import numpy as np
 from fer_jax.build import Run
 from fer_jax.card_facts import (
     APPARENT,
-    DIGITS,
     DIGITS_OUT_OF_SCOPE,
-    FACTS,
     INTENDED,
     LAW,
+    MAY_BE_APPARENT,
     NO_GROUPS,
     OUT_OF_SCOPE,
-    Facts,
+    facts_of,
+    subject_of,
 )
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.files import write_whole
@@ -28,7 +28,7 @@ FILE = "model_card.md"
 
 
 def write_card(folder: Path, run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Writes `model_card.md` into the folder of a finished run, if its data are faces.
+    """Writes `model_card.md` into the folder of a finished run.
 
     Args:
       folder: the run's folder.
@@ -36,8 +36,7 @@ def write_card(folder: Path, run: Run, config: Mapping[str, Any], record: Mappin
       config: as it stands in config.json.
       record: as it stands in run.json, final.
     """
-    if run.dataset.name in FACTS:
-        write_whole(folder / FILE, card(folder.resolve().name, run, config, record))
+    write_whole(folder / FILE, card(folder.resolve().name, run, config, record))
 
 
 def card(
@@ -54,20 +53,22 @@ def card(
       name: of the run.
       run: as in `write_card`, and so are `config`
       config: and
-      record: `record`.
+      record: `record`, which of a run that has not ended may lack its scores.
       opening: paragraphs that stand first.
       which: the state whose classes are told, 'best' or 'last'.
     """
-    faces = run.dataset.name in FACTS
-    facts = FACTS.get(run.dataset.name) or DIGITS.get(run.dataset.name) or Facts((), (), ())
+    facts, subject = facts_of(run.dataset.name), subject_of(run.dataset.name)
+    # What nobody has said the subject of may be people, and is told of with the same caution.
+    faces = subject != "digit"
+    classes = APPARENT if subject == "face" else MAY_BE_APPARENT
     stand_in = stand_in_sentences(run.dataset)
     notice = ["> **" + "**\n>\n> **".join(stand_in) + "**"] if stand_in else []
     sections = [
         f"# Model card: {name}",
         *notice,
         *opening,
-        _what(run, config, faces),
-        *(["## What the classes are", APPARENT, "## What it is for", _list(INTENDED)] if faces else []),
+        _what(run, config, subject),
+        *(["## What the classes are", classes, "## What it is for", _list(INTENDED)] if faces else []),
         "## What it is not for",
         *([_list(OUT_OF_SCOPE), LAW] if faces else [_list(DIGITS_OUT_OF_SCOPE)]),
         "## Data",
@@ -86,14 +87,14 @@ def card(
     return "\n\n".join(sections) + "\n"
 
 
-def _what(run: Run, config: Mapping[str, Any], faces: bool) -> str:
+def _what(run: Run, config: Mapping[str, Any], subject: str) -> str:
     height, width, channels = run.model.image_shape
     colour = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
     return (
         f"`{config['model']['name']}`, a convolutional network of {run.summary.total:,} parameters "
         f"({run.summary.trainable:,} trainable), written in JAX and Flax. It takes a picture of {width}x{height} "
-        f"pixels ({colour}, 8 bit) that shows one {'face' if faces else 'digit'}, and gives a probability for each of "
-        f"{len(run.dataset.class_names)} classes: {', '.join(run.dataset.class_names)}."
+        f"pixels ({colour}, 8 bit){f' that shows one {subject}' if subject else ''}, and gives a probability for each "
+        f"of {len(run.dataset.class_names)} classes: {', '.join(run.dataset.class_names)}."
     )
 
 
@@ -140,10 +141,13 @@ def _recipe(run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> s
     return lines[0] + "\n\n" + "\n".join(lines[1:])
 
 
+_NO_SCORES = "**No test scores were taken in this run.**"
+
+
 def _numbers(run: Run, record: Mapping[str, Any], which: str, faces: bool) -> list[str]:
     """The test scores of the selected and the last state, or that there are none."""
     if run.members.many:
-        return _numbers_of_members(record)
+        return _numbers_of_members(record, faces)
     scores = record.get("scores") or {}
     watched = run.splits.watched_name
     split = "test" if "test" in scores.get("best", {}) else watched
@@ -153,7 +157,7 @@ def _numbers(run: Run, record: Mapping[str, Any], which: str, faces: bool) -> li
     )
     paragraphs = [reads]
     if split != "test":
-        paragraphs.append("**No test scores were taken in this run.**")
+        paragraphs.append(_NO_SCORES)
     if split not in scores.get("best", {}):
         return paragraphs
     paragraphs.append(selection(record, split, record[which]["step"]))
@@ -181,7 +185,7 @@ def _numbers(run: Run, record: Mapping[str, Any], which: str, faces: bool) -> li
     ]
 
 
-def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
+def _numbers_of_members(record: Mapping[str, Any], faces: bool) -> list[str]:
     """The accuracies of all members, as means over their seeds."""
     by = record["selected_by"]
     selected = f"Each network's epoch was selected on the {by} split, "
@@ -198,10 +202,14 @@ def _numbers_of_members(record: Mapping[str, Any]) -> list[str]:
         f"what varies. The test split was read {times(record['test_reads'])} up to the end of the run (each "
         "evaluation of one network on it counts); `run.json` keeps the count, and every score of each network.",
         selected if by is None else selected + watched,
-        f"```\n{format_over_seeds(record['over_seeds'])}\n```",
+        f"```\n{format_over_seeds(record['over_seeds'])}\n```" if "over_seeds" in record else _NO_SCORES,
         "An interval over seeds tells how much the mean of other seeds would differ, and not how few images were "
-        "counted. A probability from such a network says how sure it is of its label, and nothing about how strong a "
-        "feeling is.",
+        "counted."
+        + faces
+        * (
+            " A probability from such a network says how sure it is of its label, and nothing about how strong a "
+            "feeling is."
+        ),
     ]
 
 

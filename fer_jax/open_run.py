@@ -27,7 +27,7 @@ class Opened(NamedTuple):
 
     Attributes:
       folder: the run's folder; of a release where its files are, without their suffixes.
-      card: the file of its model card, which a run on digits does not have.
+      card: the file of its model card, which a run that has not ended does not have.
       config: as it stands in config.json.
       record: as it stands in run.json; who evaluates the test split counts that in it and writes it back.
       run: all that the config names, built.

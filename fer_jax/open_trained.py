@@ -23,7 +23,7 @@ class Trained(NamedTuple):
     Attributes:
       name: what it is called by: the run's folder as it was given, or the name of the release.
       folder: the run's folder; None for a release.
-      card: the file of its model card, which a run on digits does not have.
+      card: the file of its model card, which a run that has not ended does not have.
       calibrations: of a release, as the entries of calibration.json; a run keeps them in its folder.
       config: as it stands in config.json.
       record: as it stands in run.json; of a run with several members what it tells of the one chosen.

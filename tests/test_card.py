@@ -1,4 +1,4 @@
-"""The model card: every run on faces leaves one, and it says what such a network is not for and what it scored."""
+"""The model card: every run leaves one, and it says what such a network is not for and what it scored."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from conftest import TINY_TABLE
 
 from fer_jax import card, models, provenance, train
 from fer_jax.build import build, default_config, resolve
-from fer_jax.card_facts import FACTS
+from fer_jax.card_facts import DIGITS, FACTS, facts_of
+from fer_jax.data import LOADERS
 from fer_jax.models import mnist
 from fer_jax.run_words import percent, selection, with_interval
 from fer_jax.writers import times
@@ -29,11 +30,10 @@ def config_of(protocol="clean"):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder of a finished run whose data count as faces."""
+    """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("runs") / "one"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.MODELS, "tiny", partial(mnist.MnistNet, table=TINY_TABLE))
-        patch.setitem(FACTS, "digits", FACTS["folder"])
         train.train(config_of(), workdir=str(folder))
     return folder
 
@@ -54,7 +54,7 @@ def text_of(run, record, **dataset):
     return " ".join(card.card("name", run, json.loads(config_of().to_json()), record).split())
 
 
-def test_a_run_on_faces_leaves_a_card_with_its_final_record(finished, record):
+def test_a_run_leaves_a_card_with_its_final_record(finished, record):
     text = (finished / "model_card.md").read_text()
     assert text.startswith("# Model card: one\n")
     official = record["scores"]["best"]["test"]["plain"]["official"]
@@ -63,20 +63,36 @@ def test_a_run_on_faces_leaves_a_card_with_its_final_record(finished, record):
     for name, found in official["per_class"].items():
         low, high = found["recall_interval"]
         assert re.search(rf"official +{name} +{found['examples']} .*\[{100 * low:.2f}, {100 * high:.2f}\]", text)
-    assert text.count("\n## ") == 8 and "STAND-IN" not in text
+    assert text.count("\n## ") == 6 and "STAND-IN" not in text
     assert record["data"]["fingerprint"] in text and record["versions"]["jax"] in text
     assert all(words in text for words in ("learning_rate = 0.01", "batch_size = 16", "name = 'tiny'", "limit = 100"))
     assert "| train | 100 |" in text and "| test | 100 |" in text and "| validation | 100 |" in text
 
 
-def test_a_finished_run_keeps_its_card_and_a_run_on_digits_has_none(finished, tiny, tmp_path, monkeypatch):
+def test_a_finished_run_keeps_its_card(finished, tiny, tmp_path):
     shutil.copytree(finished, tmp_path / "one")
     (tmp_path / "one" / "model_card.md").write_text("edited")
     train.train(config_of(), workdir=str(tmp_path / "one"))
     assert (tmp_path / "one" / "model_card.md").read_text() == "edited"
-    run = build(resolve(config_of()))
-    card.write_card(tmp_path, run, {}, {})
-    assert not (tmp_path / "model_card.md").exists()
+
+
+def test_every_data_set_has_a_card_of_its_own_or_one_that_says_what_is_unknown(run, record):
+    for name in LOADERS:
+        assert all(sentence in text_of(run, record, name=name) for sentence in facts_of(name).origin)
+    for name in DIGITS:
+        text = text_of(run, record, name=name)
+        assert "that shows one digit" in text and "Letters, several digits" in text and "apparent" not in text
+        assert "EU AI Act" not in text and "feeling" not in text
+    assert "Nothing is known here of where these pictures are from" in text_of(run, record, name="of_a_fork")
+    for name in ("of_a_fork", "folder"):
+        text = text_of(run, record, name=name)
+        assert "What the pictures show is **not known here**" in text and "that shows one" not in text
+
+
+def test_digits_that_stand_in_say_so_first_and_last(run, record):
+    text = text_of(run, record, stand_in_for="mnist")
+    notice = "STAND-IN DATA: MNIST COULD NOT BE HAD. THIS RUN IS ON DIGITS INSTEAD."
+    assert text.count(notice) == 2 and text.index(notice) < 60
 
 
 @pytest.mark.parametrize("name", sorted(FACTS))

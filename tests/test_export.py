@@ -26,6 +26,7 @@ from fer_jax.errors import CheckpointError, UserError
 from fer_jax.export import __main__ as command_line
 from fer_jax.export import formats, int8, safetensors, write
 from fer_jax.export.content import Content
+from fer_jax.export.metadata import metadata
 from fer_jax.export.runtime import batches
 from fer_jax.export.write import export
 from fer_jax.models import keras_weights
@@ -33,7 +34,8 @@ from fer_jax.models.chain import chain
 from fer_jax.models.layers import Conv, Flatten, scale_pixels
 
 LIGHT = ["stablehlo", "safetensors", "keras"]
-KEYS = {"labels", "input", "output", "config", "data", "checkpoint", "trained_with", "exported_with", "stand_in"}
+TEXTS = {"stand_in", "model_card"}
+KEYS = {"labels", "input", "output", "config", "data", "checkpoint", "trained_with", "exported_with", *TEXTS}
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +131,8 @@ def test_a_file_is_the_run_and_says_where_it_comes_from(command, workdir, name):
     found, run = loaded(name, file), provenance.read_json(workdir / "run.json")
     assert set(found.metadata) == KEYS
     assert "STAND-IN DATA: MNIST COULD NOT BE HAD" in found.metadata["stand_in"]
-    read = {key: json.loads(found.metadata[key]) for key in KEYS - {"stand_in"}}
+    assert found.metadata["model_card"] == (workdir / "model_card.md").read_text()
+    read = {key: json.loads(found.metadata[key]) for key in KEYS - TEXTS}
     assert read["labels"] == [str(digit) for digit in range(10)] and read["input"]["shape"] == ["N", 28, 28, 1]
     assert read["config"] == provenance.read_json(workdir / "config.json")
     assert read["data"]["fingerprint"] == run["data"]["fingerprint"]
@@ -137,6 +140,18 @@ def test_a_file_is_the_run_and_says_where_it_comes_from(command, workdir, name):
     assert read["trained_with"]["git"] == run["git"] and "jax" in read["exported_with"]["versions"]
     assert found.predict(noise((28, 28, 1), 3)).sum(1) == pytest.approx(1, abs=1e-6)
     _has_nothing_of_training(name, file)
+
+
+def test_a_run_that_left_no_card_has_one_in_its_export(workdir, opened_once):
+    own = opened_once.opened._replace(folder=workdir, card=workdir / "model_card.md")
+    expected = own.card.read_text().replace("# Model card: first", "# Model card: run")
+    own.card.unlink()
+    assert metadata(own, "best", 0, ())["model_card"] == expected
+    assert "STAND-IN DATA: MNIST COULD NOT BE HAD" in expected and not own.card.exists()
+    record = {key: value for key, value in own.record.items() if key not in ("scores", "ended")}
+    text = metadata(own._replace(record={**record, "ended": None, "finished": False}), "best", 0, ())["model_card"]
+    assert "**The run has not ended: this is how far it had come.**" in text
+    assert "No test scores were taken in this run" in text
 
 
 def _has_nothing_of_training(name, file):

@@ -108,6 +108,7 @@ def size_of(png):
 def test_a_report_is_a_page_and_pictures_of_the_selected_state(reported):
     workdir, printed = reported
     found = Page((workdir / "report.html").read_text())
+    assert (workdir / "model_card.md").is_file() and "apparent expressions" not in found.text
     best = provenance.read_json(workdir / "run.json")["best"]
     assert f"{100 * best['val_accuracy']:.2f} %" in found.text and f"{best['val_loss']:.4f}" in found.text
     assert f"step {best['step']}: validation_accuracy: {best['val_accuracy']!r}" in printed

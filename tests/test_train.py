@@ -59,6 +59,7 @@ def test_a_run_leaves_what_the_readme_lists(tiny_config, tmp_path):
         "checkpoints",
         "config.json",
         "metrics.jsonl",
+        "model_card.md",
         "run.json",
         "tensorboard",
     ]

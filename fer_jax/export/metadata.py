@@ -5,7 +5,7 @@
 | `labels` | the class names, in the order of the probabilities |
 | `input`, `output` | name, type and shape of the pixels and of the probabilities |
 | `stand_in` | what must be said if the run's data are not those that its config names; missing where they are |
-| `model_card` | `model_card.md`, where the run has one |
+| `model_card` | `model_card.md` of the run; where its folder has none, what would stand in it |
 | `config` | the run's whole config |
 | `data` | name, source and fingerprint of the data |
 | `checkpoint` | run, step, epoch and what was asked for; of several members which; what that state had scored |
@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fer_jax import provenance
+from fer_jax import card, provenance
 from fer_jax.export.content import INPUT, OUTPUT
 from fer_jax.open_run import Opened
 from fer_jax.writers import stand_in_sentences
@@ -62,9 +62,15 @@ def metadata(opened: Opened, checkpoint: str, place: int | None, packages: tuple
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
     if stand_in:
         texts["stand_in"] = stand_in
-    if opened.card.is_file():
-        texts["model_card"] = opened.card.read_text(encoding="utf-8")
+    texts["model_card"] = _card(opened)
     return texts
+
+
+def _card(opened: Opened) -> str:
+    if opened.card.is_file():
+        return opened.card.read_text(encoding="utf-8")
+    opening = [] if opened.record["finished"] else ["**The run has not ended: this is how far it had come.**"]
+    return card.card(opened.folder.resolve().name, opened.run, opened.config, opened.record, opening)
 
 
 def _of_member(opened: Opened, place: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fer_jax.card_facts import FACTS
 from fer_jax.errors import ConfigError
 from fer_jax.files import write_whole
 from fer_jax.open_run import Opened, member_place, open_run
@@ -138,5 +139,5 @@ def _compared(name: str, workdir: str, opened: Opened, place: int, page: Path) -
         selection=selection(found.record, opened.split, opened.steps[place]),
         report=address if own.is_file() else "",
         command=f"python -m fer_jax.report --workdir={shlex.quote(workdir)}",
-        is_faces=opened.card.is_file(),
+        is_faces=opened.card.is_file() and run.dataset.name in FACTS,
     )

@@ -29,7 +29,7 @@ class Compared(NamedTuple):
       selection: how the checkpoint was chosen, in words.
       report: where its own report is, relative to this page; '' where there is none.
       command: what makes that report.
-      is_faces: whether it has a model card.
+      is_faces: whether its data are, or may be, faces, and it has a model card.
     """
 
     name: str

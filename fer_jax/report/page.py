@@ -17,7 +17,7 @@ class Content(NamedTuple):
     Attributes:
       title: of the page.
       stand_in: the sentences of the stand-in notice; empty if the data are what the config names.
-      has_card: whether a model card lies beside the page, as it does where the data are faces.
+      has_card: whether the data are, or may be, faces, and a model card lies beside the page.
       summary: (term, description) of what was evaluated.
       selection: how the checkpoint was chosen, in words.
       split: 'train', 'validation' or 'test'.

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_jax.build import Run
+from fer_jax.card_facts import FACTS
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.data.views import views_up_to
 from fer_jax.errors import UserError
@@ -77,7 +78,7 @@ def report(
     content = Content(
         title=f"{shown['name']}, {split} split",
         stand_in=stand_in_sentences(dataset),
-        has_card=(folder / "model_card.md").is_file(),
+        has_card=opened.card.is_file() and dataset.name in FACTS,
         summary=_summary(opened, place),
         selection=selection(record, split, step),
         split=split,
