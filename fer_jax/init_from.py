@@ -15,7 +15,7 @@ from fer_jax.checkpoint import digest
 from fer_jax.errors import ConfigError, UserError, warn
 from fer_jax.models import keras_weights
 from fer_jax.models.network import Network
-from fer_jax.models.trace import trace
+from fer_jax.models.trace import LayerCall, trace
 from fer_jax.open_released import open_released
 from fer_jax.open_trained import open_trained
 from fer_jax.resume import template
@@ -77,7 +77,7 @@ def learnt_leaves(
 ) -> tuple[dict[tuple[str, ...], np.ndarray], list[str]]:
     """What another network's variables have for this one, by path, and the layers of this one that begin anew.
 
-    Only the last layer with weights may have other shapes, as it has with other classes.
+    Only the last layer with a kernel, and what normalises it, may have other shapes, as they have with other classes.
 
     Args:
       model: this network.
@@ -89,13 +89,13 @@ def learnt_leaves(
       ConfigError: it is another network.
     """
     ours, theirs = flatten_dict(dict(own)), flatten_dict(dict(found))
-    layers = [call.name for call in trace(model, model.image_shape) if call.params]
+    head = [call.name for call in _head(model)]
     strange = sorted(_layer(path) for path in ours.keys() ^ theirs.keys())
     if strange:
         raise ConfigError(f"config.init_from = '{source}' is another network: they differ in the layer {strange[0]}")
     other = [path for path in ours if np.shape(ours[path]) != np.shape(theirs[path])]
     for path in other:
-        if _layer(path) != layers[-1]:
+        if _layer(path) not in head:
             raise ConfigError(
                 f"config.init_from = '{source}' is another network: its {_layer(path)}/{path[-1]} has shape "
                 f"{np.shape(theirs[path])}, and this one's {np.shape(ours[path])}"
@@ -103,6 +103,13 @@ def learnt_leaves(
     anew = sorted({_layer(path) for path in other})
     learnt = {path: np.asarray(theirs[path]) for path in ours if _layer(path) not in anew}
     return learnt, anew
+
+
+def _head(model: Network) -> list[LayerCall]:
+    """The last layer with a kernel, which gives the logits, and those with weights behind it."""
+    layers = [call for call in trace(model, model.image_shape) if call.params]
+    last = max((place for place, call in enumerate(layers) if "kernel" in call.params), default=-1)
+    return layers[last:]
 
 
 def _layer(path: tuple[str, ...]) -> str:
@@ -130,9 +137,12 @@ def _of_keras(path: Path, model: Network) -> Variables:
     if not path.is_file():
         raise ConfigError(f"config.init_from = '{path}': there is no such file")
     stored = keras_weights.read(path)
-    if not stored.layers:
-        raise ConfigError(f"config.init_from = '{path}' holds no layer with weights")
-    classes = int(np.shape(stored.layers[-1].weights[0])[-1])
+    # Across kinds the file may not tell the order.
+    kind = "dense" if len(_head(model)[0].params.get("kernel", ())) == 2 else "conv"
+    ends = [layer for layer in stored.layers if layer.kind == kind and layer.weights]
+    if not ends:
+        raise ConfigError(f"config.init_from = '{path}' holds no such layer as this network's last")
+    classes = int(np.shape(ends[-1].weights[0])[-1])
     if classes != model.num_classes:
         try:
             model = model.clone(num_classes=classes)

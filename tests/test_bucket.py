@@ -74,7 +74,7 @@ def test_a_run_is_that_of_this_machine_and_leaves_the_same_files(expected, tiny_
     assert end_of(RUN) == expected
     assert json.loads(bucket.read("lab/runs/first/run.json")) == record and record["finished"]
     own = {name.removeprefix("lab/runs/first/").split("/")[0] for name in bucket.names()}
-    assert own == {"config.json", "run.json", "metrics.jsonl", "checkpoints", "tensorboard"}
+    assert own == {"config.json", "run.json", "metrics.jsonl", "model_card.md", "checkpoints", "tensorboard"}
     assert {name.split("/")[4] for name in bucket.names("lab/runs/first/checkpoints/")} == {"20", "21"}
     (events,) = bucket.names("lab/runs/first/tensorboard/")
     assert b"train_loss" in bucket.read(events)

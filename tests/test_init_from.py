@@ -1,6 +1,7 @@
 """A run begins with what another run or Keras has learnt, and only the last layer may be another."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from fer_jax import models, releases, train
 from fer_jax.build import build, default_config, resolve
 from fer_jax.errors import ConfigError, UserError
 from fer_jax.init_from import beginning, learnt_leaves
+from fer_jax.models.mnist import MnistNet, logits
 from fer_jax.open_trained import open_trained
 from fer_jax.release import release
 from fer_jax.steps import AveragedState, evaluation_variables
@@ -93,6 +95,18 @@ def test_with_other_classes_the_last_layer_begins_anew():
     assert ("batch_stats", "BatchNorm_0", "mean") in learnt
 
 
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("mnist_15k", ["Conv_7"]), ("mnist_nobias", ["BatchNorm_6", "Conv_9"]), ("mnist_best_1k", ["Dense_0"])],
+)
+def test_a_network_for_digits_goes_on_to_other_classes(name, head):
+    ours, theirs = models.create(name=name, num_classes=3), models.create(name=name)
+    own, found = variables_of(ours), variables_of(theirs, seed=1)
+    learnt, anew = learnt_leaves(ours, own, found, "x")
+    assert anew == head
+    assert {layer for _, layer, _ in learnt} == {*own["params"], *own.get("batch_stats", {})} - set(head)
+
+
 def test_another_network_is_refused_by_its_layer(tiny, monkeypatch):
     model = models.create(name="mnist_15k")
     own = variables_of(model)
@@ -134,11 +148,43 @@ def test_weights_of_keras(tmp_path):
     assert told["begun_anew"] == []
 
 
-def test_keras_with_other_classes_than_a_network_can_have(tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_weights_of_keras_for_other_classes(tmp_path, suffix):
     from keras import Input, Sequential, layers
 
-    Sequential([Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(tmp_path / "three.keras")
+    whole = keras_networks.mnist_10k(0.0)
+    three = Sequential([Input((28, 28, 1)), *whole.layers[:-3], layers.Conv2D(3, 4), layers.Flatten()])
+    path = tmp_path / f"three{suffix}"
+    three.save(path) if suffix == ".keras" else three.save_weights(path)
     config = default_config(model="mnist_10k", data_name="digits")
-    config.init_from = str(tmp_path / "three.keras")
-    with pytest.raises(UserError, match="has 3 classes, and this network always 10"):
+    config.init_from = str(path)
+    arrays, told = beginning(build(resolve(config)))
+    assert told["begun_anew"] == ["Conv_7"]
+    kernel = np.asarray(arrays["state"].params["Conv_0"]["kernel"])
+    np.testing.assert_array_equal(kernel, whole.layers[0].get_weights()[0])
+
+
+class OfTen(MnistNet):
+    """A network that has always ten classes."""
+
+    def __post_init__(self):
+        if self.num_classes != 10:
+            raise TypeError("ten")
+        super().__post_init__()
+
+
+def test_keras_with_other_classes_or_another_head_than_a_network_has(tmp_path, monkeypatch):
+    from keras import Input, Sequential, layers
+
+    def begin(name):
+        config = default_config(model=name, data_name="digits")
+        config.init_from = str(tmp_path / "three.keras")
         beginning(build(resolve(config)))
+
+    Sequential([Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(tmp_path / "three.keras")
+    with pytest.raises(ConfigError, match="holds no such layer as this network's last"):
+        begin("mnist_10k")
+    monkeypatch.setitem(models.MODELS, "of_ten", partial(OfTen, table=(logits(28),)))
+    Sequential([Input((28, 28, 1)), layers.Conv2D(3, 28), layers.Flatten()]).save(tmp_path / "three.keras")
+    with pytest.raises(UserError, match="has 3 classes, and this network always 10"):
+        begin("of_ten")

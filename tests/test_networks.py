@@ -87,6 +87,18 @@ def test_a_network_for_faces_takes_other_sides_and_classes(name, side, flat):
     assert variables["params"]["Dense_0"]["kernel"].shape[0] == flat * channels
 
 
+@pytest.mark.parametrize("name", [name for name in COUNTS if name not in CLASSES])
+def test_a_network_for_digits_takes_other_classes_and_only_its_head_changes(name):
+    model = models.create(name=name, num_classes=3)
+    images = jax.ShapeDtypeStruct((2, 28, 28, 1), jnp.uint8)
+    logits, other = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    assert (logits.shape, model.num_classes) == ((2, 3), 3)
+    own, other = (dict(jax.tree.leaves_with_path(tree)) for tree in (shapes(name)[0], other))
+    assert own.keys() == other.keys()
+    changed = [path for path in own if own[path].shape != other[path].shape]
+    assert changed and all((*own[path].shape[:-1], 3) == other[path].shape for path in changed)
+
+
 @pytest.mark.parametrize("name, least", [("fer2013_vgg", 1), ("fer2013_cnn", 18), ("facial_expressions", 22)])
 def test_an_image_that_a_network_for_faces_cannot_take(name, least):
     smallest = models.create(name=name, image_side=least)
@@ -100,8 +112,8 @@ def test_an_image_that_a_network_for_faces_cannot_take(name, least):
             models.create(name=name, image_side=side)
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_network_for_faces_has_two_classes_or_more(name):
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_network_has_two_classes_or_more(name):
     with pytest.raises(ConfigError, match=r"config.model.num_classes must be at least 2, not 1"):
         models.create(name=name, num_classes=1)
 

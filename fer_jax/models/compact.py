@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import check_choice, check_rate
+from fer_jax.config import check_at_least, check_choice, check_rate
 from fer_jax.models.layers import (
     BatchNorm,
     Conv,
@@ -82,10 +82,11 @@ TABLES: dict[str, tuple[Row, ...]] = {
 
 
 class CompactNet(Network):
-    """uint8 images [B, 28, 28, 1] -> logits [B, 10]: the rows, the mean over all pixels and one dense layer.
+    """uint8 images [B, 28, 28, 1] -> logits [B, num_classes]: the rows, the mean over all pixels and one dense layer.
 
     Attributes:
       table: the rows, top to bottom.
+      num_classes: outputs, a digit each unless the data are others.
       dropout: the rate of every Dropout, in [0, 1).
       dtype: what is computed in; parameters stay as they are.
       layout: how activations lie in memory: 'auto' is what is fastest on the platform, 'NHWC' or 'HCWN' a check of it
@@ -93,14 +94,15 @@ class CompactNet(Network):
     """
 
     image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
-    num_classes: ClassVar[int] = 10
 
     table: tuple[Row, ...]
+    num_classes: int = 10
     dropout: float = 0.0
     dtype: str = "float32"
     layout: str = "auto"
 
     def __post_init__(self) -> None:
+        check_at_least("config.model.num_classes", self.num_classes, 2)
         check_rate("config.model.dropout", self.dropout)
         check_choice("config.model.dtype", self.dtype, DTYPES)
         check_layout(self.layout)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.config import check_choice, check_rate, is_zero
+from fer_jax.config import check_at_least, check_choice, check_rate, is_zero
 from fer_jax.models.layers import BatchNorm, Conv, Dropout, Flatten, MaxPool, scale_pixels
 from fer_jax.models.lowering import check_layout
 from fer_jax.models.network import DTYPES, Network
@@ -18,9 +18,12 @@ from fer_jax.models.network import DTYPES, Network
 
 @dataclass(frozen=True)
 class Row:
-    """Convolution (valid, stride 1), then ReLU, BatchNorm, Dropout and 2x2 pooling where the row has them."""
+    """Convolution (valid, stride 1), then ReLU, BatchNorm, Dropout and 2x2 pooling where the row has them.
 
-    features: int
+    `features` None is a channel for each class.
+    """
+
+    features: int | None
     kernel: int = 3
     relu: bool = True
     norm: bool = False
@@ -34,8 +37,8 @@ def block(features: int, kernel: int = 3, pool: bool = False) -> Row:
 
 
 def logits(kernel: int, norm: bool = False) -> Row:
-    """The last convolution: as large as the image left over, a channel for each of the ten digits, no ReLU."""
-    return Row(10, kernel, relu=False, norm=norm)
+    """The last convolution: as large as the image left over, a channel for each class, no ReLU."""
+    return Row(None, kernel, relu=False, norm=norm)
 
 
 # The comment behind a row is the side of the image after its convolution.
@@ -138,10 +141,11 @@ TABLES: dict[str, tuple[Row, ...]] = {
 
 
 class MnistNet(Network):
-    """uint8 images [B, 28, 28, 1] -> logits [B, 10].
+    """uint8 images [B, 28, 28, 1] -> logits [B, num_classes].
 
     Attributes:
       table: the rows, top to bottom.
+      num_classes: outputs, a digit each unless the data are others; only the last convolution depends on it.
       dropout: the rate of every Dropout, in [0, 1).
       last_dropout: the rate of a Dropout behind the last convolution, where the documents have none (an ablation:
         document 003 says that leaving it out helps).
@@ -153,9 +157,9 @@ class MnistNet(Network):
     """
 
     image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
-    num_classes: ClassVar[int] = 10
 
     table: tuple[Row, ...]
+    num_classes: int = 10
     dropout: float = 0.1
     last_dropout: float = 0.0
     batch_norm: bool = True
@@ -164,6 +168,7 @@ class MnistNet(Network):
     layout: str = "auto"
 
     def __post_init__(self) -> None:
+        check_at_least("config.model.num_classes", self.num_classes, 2)
         check_rate("config.model.dropout", self.dropout)
         check_rate("config.model.last_dropout", self.last_dropout)
         check_choice("config.model.dtype", self.dtype, DTYPES)
@@ -176,7 +181,7 @@ class MnistNet(Network):
         layout = self.layout_of(images)
         x = scale_pixels(images, self.dtype, layout)
         for row in self.table:
-            x = Conv(row.features, row.kernel, use_bias=self.use_bias, layout=layout)(x)
+            x = Conv(row.features or self.num_classes, row.kernel, use_bias=self.use_bias, layout=layout)(x)
             if row.relu:
                 x = nn.relu(x)
             if row.norm and self.batch_norm:
