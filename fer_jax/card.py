@@ -131,6 +131,8 @@ def _recipe(run: Run, config: Mapping[str, Any], record: Mapping[str, Any]) -> s
     begun = "from random weights: no other pictures and no pretrained network were used"
     if record.get("init_from"):
         begun = f"from what `{record['init_from']['source']}` had learnt"
+        if "warning" in record["init_from"]:
+            begun += f" (**{record['init_from']['warning']}**)"
     lines = [
         f"{run.options.epochs} epochs of {run.steps_per_epoch:,} steps, {begun}. The whole config, as `config.json` "
         "has it:"

@@ -13,10 +13,10 @@ import numpy as np
 from fer_jax.buckets import named
 from fer_jax.build import Run, build_core, resolve
 from fer_jax.checkpoint import digest
-from fer_jax.data import WITH_VALIDATION
 from fer_jax.errors import ConfigError
 from fer_jax.evaluate import ensemble_logits, prepare, split_logits
 from fer_jax.open_run import read_trained_run, restore_checked
+from fer_jax.seen import in_words, seen_images, trained_on
 
 
 def with_teacher(run: Run, config: Mapping[str, Any]) -> Run:
@@ -39,7 +39,7 @@ def with_teacher(run: Run, config: Mapping[str, Any]) -> Run:
     except ConfigError as error:
         raise ConfigError(f"config.loss.teacher = '{source}': {error}") from error
     core = build_core(resolve(stated), record["data"]["train_examples"], run.dataset.class_names)
-    _check_can_teach(source, core.model, record, run)
+    _check_can_teach(source, core.model, stated, record, run)
     which = "best" if record["selected_by"] == "validation" else "last"
     restored = restore_checked(core, folder, which, record, exactly=False)
     logits = core.members.unpack(
@@ -66,16 +66,17 @@ def check_same_teacher(folder: Path, record: Mapping[str, Any], run: Run) -> Non
         )
 
 
-def _check_can_teach(source: str, model: Any, record: Mapping[str, Any], run: Run) -> None:
+def _check_can_teach(source: str, model: Any, config: Mapping[str, Any], record: Mapping[str, Any], run: Run) -> None:
     where = f"config.loss.teacher = '{source}'"
     if (model.num_classes, model.image_shape) != (run.model.num_classes, run.model.image_shape):
         raise ConfigError(f"{where} takes other images or tells other classes apart than this run's network")
     # Whether it has seen what this run is judged on could not be told otherwise.
     if record["data"]["fingerprint"] != run.dataset.fingerprint:
         raise ConfigError(f"{where} was trained on other data than this run is: train a teacher on these")
-    unseen = run.options.protocol in WITH_VALIDATION and "validation" not in run.dataset.splits
-    if unseen and record["protocol"] not in WITH_VALIDATION:
+    seen = seen_images(run, trained_on(config, record)).counts
+    if seen:
         raise ConfigError(
-            f"{where} was trained on this run's validation images too (protocol '{record['protocol']}'), which could "
-            "then select nothing: train the teacher with config.protocol = 'clean' or 'tune'"
+            f"{where} was trained on {in_words(run, seen)} too (protocol '{config['protocol']}'), which could then "
+            "select nothing: train the teacher with config.protocol = 'clean' or 'tune', from random weights or such a "
+            "run"
         )

@@ -10,15 +10,16 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fer_jax import releases
 from fer_jax.buckets import local, named
-from fer_jax.build import Run
+from fer_jax.build import Run, resolve
 from fer_jax.checkpoint import digest
 from fer_jax.errors import ConfigError, UserError, warn
 from fer_jax.models import keras_weights
 from fer_jax.models.network import Network
 from fer_jax.models.trace import LayerCall, trace
 from fer_jax.open_released import open_released
-from fer_jax.open_trained import open_trained
+from fer_jax.open_trained import Trained, open_trained
 from fer_jax.resume import template
+from fer_jax.seen import in_words, seen_images, trained_on
 from fer_jax.sharding import by_member, place
 from fer_jax.steps import AveragedState, TrainState, evaluation_variables
 
@@ -31,8 +32,9 @@ class Beginning(NamedTuple):
 
     Attributes:
       arrays: those of a checkpoint at step 0, as `resume.template` has them.
-      told: of `config.init_from`, for run.json: where the weights are from, their SHA-256, and which layers begin anew;
-        None where there is none.
+      told: of `config.init_from`, for run.json: where the weights are from, their SHA-256, which layers begin anew, and
+        of a network of ours what it was `trained_on`, as `seen.trained_on` has it, with a `warning` where it may have
+        seen what judges this run; None where there is none.
     """
 
     arrays: dict[str, Any]
@@ -43,7 +45,8 @@ def beginning(run: Run) -> Beginning:
     """The arrays that training begins with.
 
     Raises:
-      ConfigError: what `config.init_from` names is not there, or is no such network.
+      ConfigError: what `config.init_from` names is not there, is no such network, or has been trained on the images
+        that are to select or to test this run's.
       CheckpointError: it is damaged.
     """
     arrays, source = template(run), run.options.init_from
@@ -51,7 +54,14 @@ def beginning(run: Run) -> Beginning:
         return Beginning(arrays, None)
     state: TrainState = arrays["state"]
     own = run.members.unpack_tree({"params": state.params, "batch_stats": state.batch_stats})[0]
-    found = _of_keras(local(source), run.model) if source.endswith(KERAS) else _of_network(source)
+    told: dict[str, Any] = {}
+    if source.endswith(KERAS):
+        found = _of_keras(local(source), run.model)
+    else:
+        network = _open(source)
+        found = evaluation_variables(network.state)
+        told["trained_on"] = trained_on(resolve(network.config), network.record)
+        told |= _check_unseen(run, source, told["trained_on"])
     # The head of another number of classes begins as each member's seed has it, so only what is learnt is laid over it.
     learnt, anew = learnt_leaves(run.model, own, found, source)
     over = place(run.members.stack(learnt), by_member(run.mesh))
@@ -69,7 +79,7 @@ def beginning(run: Run) -> Beginning:
     arrays["state"] = state
     if run.programs.keep:
         arrays["best"] = run.programs.keep(None, state, None)
-    return Beginning(arrays, {"source": source, "sha256": digest(found), "begun_anew": anew})
+    return Beginning(arrays, {"source": source, "sha256": digest(found), "begun_anew": anew, **told})
 
 
 def learnt_leaves(
@@ -116,8 +126,34 @@ def _layer(path: tuple[str, ...]) -> str:
     return "/".join(path[1:-1])
 
 
-def _of_network(source: str) -> Variables:
-    """What a released network or a run's best state has learnt; a release's name means the same in every folder."""
+def _check_unseen(run: Run, source: str, trained: Mapping[str, Any]) -> dict[str, str]:
+    """Refuses what has been trained on the images that judge the run; a warning for run.json where one cannot tell."""
+    seen, unknown = seen_images(run, trained)
+    if not seen and unknown:
+        warning = (
+            f"{source} was trained on {run.dataset.name} too, but of other files or with other examples left out: it "
+            "may have seen the images that select or test this run, whose scores then flatter"
+        )
+        warn(warning)
+        return {"warning": warning}
+    if not seen:
+        return {}
+    if "test" in seen:
+        advice = "begin with a run of this one's config.data.fold and config.data.split_by"
+    else:
+        advice = (
+            "begin with a run of protocol 'clean' or 'tune', or take config.protocol = 'full', which selects nothing, "
+            "or 'seed'"
+        )
+    can = "test" if "test" in seen else "select"
+    raise ConfigError(
+        f"config.init_from = '{source}' was trained on {in_words(run, seen)} (protocol '{trained['protocol']}'), which "
+        f"could then {can} nothing: {advice}"
+    )
+
+
+def _open(source: str) -> Trained:
+    """A released network or a run in its best state; a release's name means the same in every folder."""
     released = releases.names()
     if source not in released and not named(source).is_dir():
         raise ConfigError(
@@ -130,7 +166,7 @@ def _of_network(source: str) -> Variables:
         raise ConfigError(f"config.init_from = '{source}': {error}") from error
     if trained.record.get("stand_in"):
         warn(f"{source}, which this run begins with, was trained on stand-in data")
-    return evaluation_variables(trained.state)
+    return trained
 
 
 def _of_keras(path: Path, model: Network) -> Variables:

@@ -64,6 +64,37 @@ def test_it_trains_goes_on_without_the_source_and_says_where_it_began(tiny_confi
     assert again["epoch"] == 2 and again["init_from"] == record["init_from"]
 
 
+def test_what_has_been_trained_on_the_images_that_select_is_refused(tiny_config, trained, tmp_path):
+    tiny_config.init_from, tiny_config.protocol = trained, "clean"
+    known = beginning(build(resolve(tiny_config))).told["trained_on"]
+    assert (known["name"], known["protocol"], known["limit"], known["before"]) == ("digits", "seed", 100, None)
+    file = tmp_path / "first" / "config.json"
+    config = json.loads(file.read_text())
+    # As if it had been trained on all images.
+    file.write_text(json.dumps({**config, "data": {**config["data"], "limit": 0}}))
+    sentence = (
+        r"was trained on all of this run's 100 validation images \(protocol 'seed'\), which could then select nothing: "
+        r"begin with a run of protocol 'clean' or 'tune', or take config.protocol = 'full'"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        beginning(build(resolve(tiny_config)))
+    for protocol in ("seed", "full"):
+        tiny_config.protocol = protocol
+        assert "warning" not in beginning(build(resolve(tiny_config))).told
+
+
+def test_what_may_have_seen_them_is_warned_of_and_recorded(tiny_config, trained, tmp_path, capsys):
+    file = tmp_path / "first" / "run.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "data": {**record["data"], "fingerprint": "0" * 64}}))
+    tiny_config.init_from, tiny_config.protocol, tiny_config.epochs = trained, "clean", 1
+    capsys.readouterr()
+    record = train.train(tiny_config, workdir=str(tmp_path / "second"))
+    assert "may have seen the images that select" in record["init_from"]["warning"]
+    assert record["init_from"]["warning"] in capsys.readouterr().err
+    assert record["init_from"]["warning"] in (tmp_path / "second" / "model_card.md").read_text()
+
+
 def test_a_release_is_meant_by_its_name_and_a_folder_of_that_name_by_its_path(
     tiny_config, trained, tmp_path, monkeypatch
 ):

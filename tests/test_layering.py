@@ -83,7 +83,7 @@ FLOORS = [
     },
     {"build"},
     {
-        *("card", "pacing", "record", "resume", "same_run"),
+        *("card", "pacing", "record", "resume", "same_run", "seen"),
         *("sweep.grid",),
     },
     {

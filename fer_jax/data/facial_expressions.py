@@ -29,6 +29,7 @@ from fer_jax.data.dataset import DataSet, Split
 from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import DataError, did_you_mean, warn
 
+NAME = "facial_expressions"
 CLASS_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 FOLDS = 5
 SPLIT_BY = ("person", "image")
@@ -65,7 +66,7 @@ def load(
     check_at_most("config.data.fold", fold, FOLDS - 1)
     check_choice("config.data.split_by", split_by, SPLIT_BY)
     recipe = places.Recipe(
-        name="facial_expressions",
+        name=NAME,
         title="facial_expressions",
         splits=("labelled",),
         expected=f"{_LEGEND} and {_IMAGES}/ of github.com/muxspace/facial_expressions",
@@ -80,8 +81,8 @@ def load(
     return _split(data, fold, split_by)
 
 
-def _split(data: DataSet, fold: int, split_by: str) -> DataSet:
-    examples = data.splits["labelled"]
+def split_examples(examples: Split, fold: int, split_by: str) -> dict[str, Split]:
+    """'train', 'validation' and 'test' of all examples in the order of their files; `fold` and `split_by` of `load`."""
     persons = examples.extras["person"]
     if split_by == "person":
         fold_of = folds.person_folds(examples.labels, persons, FOLDS)
@@ -93,6 +94,11 @@ def _split(data: DataSet, fold: int, split_by: str) -> DataSet:
     for name in ("train", "validation", "test"):
         split = examples[rows[name]]
         splits[name] = split[folds.stratified_order(split.labels)]
+    return splits
+
+
+def _split(data: DataSet, fold: int, split_by: str) -> DataSet:
+    splits = split_examples(data.splits["labelled"], fold, split_by)
     words = f"fold {fold} of {FOLDS} by {split_by}"
     if split_by == "image":
         seen = int(np.isin(splits["test"].extras["person"], splits["train"].extras["person"]).sum())
@@ -156,9 +162,7 @@ def _read(folder: Path, image_shape: tuple[int, int, int]) -> DataSet:
         warn(f"{folder}: {fault}")
     facts = [f"{legend.rows:,} rows, {len(names):,} images of {len(set(persons)):,} persons", *faults]
     extras = {"file": np.array(names), "person": np.array(persons)}
-    return DataSet(
-        "facial_expressions", {"labelled": Split(images, labels, extras)}, CLASS_NAMES, source="; ".join(facts)
-    )
+    return DataSet(NAME, {"labelled": Split(images, labels, extras)}, CLASS_NAMES, source="; ".join(facts))
 
 
 def _person(name: str) -> str:
