@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from fer_jax.config import check_choice
 from fer_jax.errors import CheckpointError
-from fer_jax.export.safetensors import unpack
+from fer_jax.export.safetensors import RELEASED, unpack
 
 FOLDER = Path(__file__).parent / "released"
 SUMS = "SHA256SUMS"
 SUFFIX = ".safetensors"
-FACTS = "fer_jax"
+FACTS = RELEASED
 """The one key of the file's metadata. With more, two files of the same content may differ in their bytes."""
 
 _MEND = "install fer_jax again, or restore it with git"

@@ -1,6 +1,7 @@
 """Exports of a run: every file is the run in another runtime, says where it comes from, or is not there."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -20,8 +21,9 @@ import pytest
 from commands import assert_refused, call_command
 from flax.traverse_util import flatten_dict
 
-from fer_jax import models, provenance, train
+from fer_jax import models, provenance, releases, train
 from fer_jax.build import default_config
+from fer_jax.data import LOADERS, digits
 from fer_jax.errors import CheckpointError, UserError
 from fer_jax.export import __main__ as command_line
 from fer_jax.export import formats, int8, safetensors, write
@@ -305,6 +307,22 @@ def test_bad_input_is_told(command, workdir, monkeypatch, change, words, parts, 
     assert files_in(workdir) == before
 
 
+def test_a_stand_in_whose_real_data_are_found_now_is_told_how_to_be_had(command, workdir, monkeypatch):
+    def found_now(data_dir=""):
+        found = digits.load()
+        splits = {**found.splits, "test": found.splits["test"][1:]}
+        return dataclasses.replace(found, name="mnist", splits=splits, source="words " * 80)
+
+    monkeypatch.setitem(LOADERS, "mnist", found_now)
+    result = command(f"--workdir={workdir}", "--format=safetensors")
+    assert_refused(
+        result,
+        "was trained on digits, which stood in for mnist, and mnist is found now",
+        "FER_JAX_DATA= FER_JAX_OFFLINE=1 XDG_CACHE_HOME=EMPTY",
+    )
+    assert "words" not in result.err and "delete it" not in result.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"), [((), "has one member, and takes no mean"), (("--member=0",), "leave out --member=0")]
 )
@@ -438,6 +456,19 @@ def test_tensors_that_are_not_the_networks_are_refused(weights, change, message)
     assert safetensors.load(weights())[0].num_classes == 10
     with pytest.raises(CheckpointError, match=message):
         safetensors.load(weights(change))
+
+
+def test_a_safetensors_file_that_is_no_export_says_what_it_is(tmp_path):
+    from safetensors.numpy import save
+
+    name = releases.names()[0]
+    with pytest.raises(
+        CheckpointError, match=rf"a network that comes with fer_jax, .* fer_jax.predict --model={name},"
+    ):
+        safetensors.load(releases.FOLDER / f"{name}{releases.SUFFIX}")
+    (tmp_path / "other.safetensors").write_bytes(save({"x": np.ones(1, np.float32)}))
+    with pytest.raises(CheckpointError, match="is no export of a run: its header holds no 'config'"):
+        safetensors.load(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from absl import flags
 
 from fer_jax import command
 from fer_jax.config import check_network
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, DataError
 
 # JAX and what stands on it are imported in the function, so that a misspelt flag is told at once.
 
@@ -63,19 +63,46 @@ def main() -> None:
     command.prepare_jax()
     from fer_jax.export.write import export
 
-    export(
-        _WORKDIR.value,
-        name=_FORMAT.value,
-        model=_MODEL.value,
-        checkpoint=_CHECKPOINT.value,
-        member=_MEMBER.value,
-        ensemble=_ENSEMBLE.value,
-        out=_OUT.value,
-        overwrite=_OVERWRITE.value,
-        int8=_INT8.value,
-        runtime=_RUNTIME.value,
-        data_dir=_DATA_DIR.value,
-    )
+    try:
+        export(
+            _WORKDIR.value,
+            name=_FORMAT.value,
+            model=_MODEL.value,
+            checkpoint=_CHECKPOINT.value,
+            member=_MEMBER.value,
+            ensemble=_ENSEMBLE.value,
+            out=_OUT.value,
+            overwrite=_OVERWRITE.value,
+            int8=_INT8.value,
+            runtime=_RUNTIME.value,
+            data_dir=_DATA_DIR.value,
+        )
+    except ConfigError as error:
+        if _WORKDIR.value:
+            _check_stand_in_is_had(_WORKDIR.value, _DATA_DIR.value, error)
+        raise
+
+
+def _check_stand_in_is_had(workdir: str, data_dir: str, error: ConfigError) -> None:
+    """Raises ConfigError in place of `error` if the run is on a stand-in and the real data are found now."""
+    from fer_jax import data
+    from fer_jax.buckets import local
+    from fer_jax.open_run import read_trained_run
+
+    config, record = read_trained_run(local(workdir))
+    if not record["stand_in"]:
+        return
+    try:
+        found = data.load(**config["data"], data_dir=data_dir)
+    except DataError:
+        return
+    if not found.stand_in_for:
+        wanted, given = found.name, record["data"]["name"]
+        raise ConfigError(
+            f"--workdir={workdir} was trained on {given}, which stood in for {wanted}, and {wanted} is found now: to "
+            "export it all the same, hide that for one command (FER_JAX_DATA= FER_JAX_OFFLINE=1 XDG_CACHE_HOME=EMPTY "
+            "before it, where EMPTY is an empty folder, and no --data_dir), or train it again on the real data"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from fer_jax.export.function import logits_of, probabilities_of
 
 # Imported in the functions, because most runs do without it.
 
+RELEASED = "fer_jax"
+"""The one key of the metadata of a network that comes with the package; see `releases`."""
+
 
 def pack(variables: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
     """The content of a file with these variables, as they are, and this metadata."""
@@ -61,17 +64,30 @@ def load(path: str | Path) -> tuple[models.Network, dict[str, Any], dict[str, st
     """The network, its variables and the metadata of a file that `write` wrote: `model.apply(variables, images)`.
 
     Raises:
-      CheckpointError: it is missing, or no such file.
+      CheckpointError: it is missing, or no such file, but for example a network that comes with the package.
       ConfigError: the network that it names is not known here.
     """
     try:
         tensors, metadata = _read(Path(path))
+        if "config" not in metadata:
+            raise CheckpointError(_told(Path(path), metadata))
         fields = json.loads(metadata["config"])["model"]
         model = models.create(**fields)
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is no export of a run: {error}") from error
     _check(path, model, tensors)
     return model, unflatten_dict(tensors, sep="/"), metadata
+
+
+def _told(path: Path, metadata: dict[str, str]) -> str:
+    """What a file without a config is."""
+    if RELEASED not in metadata:
+        return f"'{path}' is no export of a run: its header holds no 'config'"
+    return (
+        f"'{path}' is no export of a run, but a network that comes with fer_jax, which is used by its name: "
+        f"python -m fer_jax.predict --model={path.stem}, or python -m fer_jax.export --model={path.stem} "
+        "--format=safetensors for a file that opens here"
+    )
 
 
 def _check(path: str | Path, model: models.Network, tensors: dict[str, np.ndarray]) -> None:
