@@ -3,7 +3,7 @@
 | key | what |
 |---|---|
 | `labels` | the class names, in the order of the probabilities |
-| `input`, `output` | name, type and shape of the pixels and of the probabilities |
+| `input`, `output` | name, type and shape of the pixels and of the probabilities; N is 1 or more |
 | `stand_in` | what must be said if the run's data are not those that its config names; missing where they are |
 | `model_card` | `model_card.md` of the run; where its folder has none, what would stand in it |
 | `config` | the run's whole config |

@@ -23,7 +23,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def write(path: Path, content: Content) -> None:
-    """Writes the archive; the number of images is left open."""
+    """Writes the archive; the number of images, 1 or more, is left open."""
     from fer_jax.export.function import probabilities_of
 
     shape = export.symbolic_shape(", ".join(["N", *map(str, content.model.image_shape)]))
