@@ -205,7 +205,7 @@ def _runs_before(runs: Mapping[str, Path]) -> str:
       UserError: the files of one are damaged.
     """
     from fer_jax import provenance
-    from fer_jax.resume import read_run
+    from fer_jax.same_run import read_run
     from fer_jax.writers import say
 
     now = _commit(provenance.git_state(Path(__file__)))
