@@ -1,6 +1,6 @@
 """From finished runs to an experiment's results.jsonl and table.md, and for runs of one network its curve.png.
 
-    python experiments/summarize.py experiments/2026-11-21_mnist_15k runs/mnist_15k,seed=*
+    python experiments/summarize.py experiments/2026-11-21_facial_expressions runs/facial_expressions,data.fold=*
 
 A row of results.jsonl is a run, with every epoch's numbers and, where the test split was scored in more than one way
 (without twins, as FER+ labels it, with test-time augmentation) or macro-F1 selected, all its scores. The figure needs
