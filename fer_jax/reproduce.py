@@ -43,7 +43,7 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}_")
 _EXAMPLE = "digits_smoke/rate-0.001/last"
-_ORIGIN = {"command": [str], "git": {"commit": (None, str), "dirty": (None, bool)}}
+_ORIGIN = {"finished": bool, "command": [str], "git": {"commit": (None, str), "dirty": (None, bool)}}
 """What run.json says of where a run comes from."""
 
 
@@ -202,26 +202,26 @@ def _runs_before(runs: Mapping[str, Path]) -> str:
       Why what comes out of them reproduces nothing; '' where it does.
 
     Raises:
-      UserError: the files of one are damaged.
+      UserError: the run.json of one cannot be read.
     """
     from fer_jax import provenance
-    from fer_jax.same_run import read_run
     from fer_jax.writers import say
 
     now = _commit(provenance.git_state(Path(__file__)))
     finished, foreign, commits = 0, 0, set()
     for name, folder in runs.items():
-        _, record = read_run(folder)
+        record = provenance.read_json(folder / provenance.FILE)
         if record is None:
             continue
         known = misfit(record, _ORIGIN) is None
         commit = _commit(record["git"]) if known else "unknown"
         own = known and record["command"][2:3] == ["fer_jax.reproduce"]
-        finished += record["finished"]
+        is_finished = known and record["finished"]
+        finished += is_finished
         foreign += not (own and commit == now)
         commits.add(commit)
         say(
-            f"{name}: {'finished' if record['finished'] else 'begun'} before in {folder}, at commit {commit}"
+            f"{name}: {'finished' if is_finished else 'begun'} before in {folder}, at commit {commit}"
             f"{'' if own else ' by another command'}; delete that to train it anew."
         )
     told = ", ".join(sorted(commits))

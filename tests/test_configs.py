@@ -50,7 +50,8 @@ class Seed(NamedTuple):
     def model(self) -> dict[str, float | bool]:
         """The fields of the network beside its name and float type."""
         if self.face_model is None:
-            return {"dropout": self.dropout, "last_dropout": 0.0, "use_bias": self.use_bias, "batch_norm": True}
+            rates = {"dropout": self.dropout, "last_dropout": 0.0}
+            return {"num_classes": 10, **rates, "use_bias": self.use_bias, "batch_norm": True}
         return {"image_side": 48, **self.face_model}
 
 
