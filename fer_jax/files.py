@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
+import stat
 import zipfile
 from pathlib import Path
 
 from fer_jax import processes
 from fer_jax.buckets import failures, is_bucket
-from fer_jax.errors import UserError, reason
+from fer_jax.errors import ConfigError, UserError, reason
 
 _FREE, _TIMES = 1 << 24, 10
 
@@ -46,25 +47,64 @@ def check_zip(archive: zipfile.ZipFile, size: int) -> None:
         )
 
 
+def kind(mode: int) -> str:
+    """What has this `st_mode`, in a word: 'file', 'folder', 'pipe', 'socket' or 'device'."""
+    words = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    return words.get(stat.S_IFMT(mode), "device")
+
+
+def behind_links(path: Path) -> Path:
+    """The path that a file is written at: a link stays, and what it leads to is replaced.
+
+    Raises:
+      ConfigError: there is something else than a file, which a file would take the place of.
+      UserError: it cannot be told what is there.
+    """
+    try:
+        real = Path(os.path.realpath(path))
+        found = kind(os.stat(real).st_mode)
+    except FileNotFoundError:
+        return real
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be written: {reason(error)}") from error
+    if found == "folder":
+        raise ConfigError(f"{path} is a folder: name a file")
+    if found != "file":
+        raise ConfigError(f"{path} is a {found}, and no file: name another")
+    return real
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Checks what is where the file of `--out` is to be, before anything is computed.
+
+    Raises:
+      ConfigError: a file that must not be replaced, or something else than a file.
+      UserError: it cannot be told what is there.
+    """
+    if behind_links(path).exists() and not overwrite:
+        raise ConfigError(f"{path} exists already: add --overwrite to replace it, or name another with --out")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file, text in UTF-8; what was there before stays until all of it is written.
 
     Of several processes the first writes.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: it cannot be written, or would take the place of something else than a file.
     """
     if not processes.is_first():
         return
     # An object in a bucket is there when all of it has come.
-    partial = path if is_bucket(path) else path.with_name(path.name + ".partial")
+    target = path if is_bucket(path) else behind_links(path)
+    partial = path if is_bucket(path) else target.with_name(target.name + ".partial")
     try:
         if isinstance(content, str):
             partial.write_text(content, encoding="utf-8")
         else:
             partial.write_bytes(content)
         if partial != path:
-            os.replace(partial, path)
+            os.replace(partial, target)
     except failures(path) as error:
         if partial != path:
             with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from commands import assert_refused, call_command
 from predict_runs import KNOWN
+from special_files import special
 from test_report import Page
 
 from fer_jax import models, provenance, train
@@ -114,6 +115,14 @@ def test_a_look_at_the_test_split_is_counted_in_each_run(runs, command):
 def test_bad_words_are_told(runs, command, monkeypatch, words, parts):
     monkeypatch.chdir(runs.parent / "empty")
     assert_refused(command(*words), *parts)
+
+
+def test_a_page_takes_the_place_of_no_pipe(runs, command, monkeypatch, tmp_path):
+    monkeypatch.chdir(runs.parent / "empty")
+    path = special("pipe", tmp_path / "a.html")
+    result = command("--workdir=../runs/first", "--workdir=../runs/second", f"--out={path}", "--overwrite")
+    assert_refused(result, f"{path} is a pipe, and no file: name another")
+    assert path.is_fifo()
 
 
 @pytest.mark.parametrize("split", ["", "test"])

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 from commands import assert_refused, call_command
 from flax.traverse_util import flatten_dict
+from special_files import special
 
 from fer_jax import models, provenance, releases, train
 from fer_jax.build import default_config
 from fer_jax.data import LOADERS, digits
-from fer_jax.errors import CheckpointError, UserError
+from fer_jax.errors import CheckpointError, ConfigError, UserError
 from fer_jax.export import __main__ as command_line
 from fer_jax.export import formats, int8, safetensors, write
 from fer_jax.export.content import Content
@@ -284,6 +285,7 @@ def _exported(workdir):
         (None, ("--int8",), ("--int8 goes with --format=onnx or --format=all, not with --format=keras",), 2),
         (None, ("--out=none/a.keras",), ("--out=none/a.keras: there is no folder none: create it first",), 2),
         (None, ("--out=a.h5",), ("--out=a.h5: the name of such a file ends with .keras",), 2),
+        (None, ("--format=web", "--runtime=none"), ("--runtime=none: there is no such folder",), 2),
         (None, ("--format=all", "--out=none"), ("needs", "not installed"), 1),
         (_run_without("checkpoints"), (), ("checkpoints does not exist: the run has saved nothing yet",), 1),
         (_run_without("run.json"), (), ("holds no run",), 2),
@@ -329,6 +331,28 @@ def test_a_stand_in_whose_real_data_are_found_now_is_told_how_to_be_had(command,
 def test_several_as_one_are_several(command, workdir, words, message):
     result = command(f"--workdir={workdir}", "--format=stablehlo", "--ensemble", *words)
     assert_refused(result, message)
+
+
+def test_what_is_no_file_is_not_replaced_and_a_link_is_followed(workdir, opened, tmp_path):
+    path = special("pipe", tmp_path / "a.safetensors")
+    with pytest.raises(ConfigError, match=f"{path} is a pipe, and no file: name another"):
+        export(str(workdir), name="safetensors", out=str(path), overwrite=True)
+    (tmp_path / "inner").mkdir()
+    link = tmp_path / "link.safetensors"
+    link.symlink_to("inner/b.safetensors")
+    for overwrite in (False, True):
+        assert export(str(workdir), name="safetensors", out=str(link), overwrite=overwrite) == [link]
+        assert link.is_symlink() and loaded("safetensors", tmp_path / "inner" / "b.safetensors").metadata
+    assert path.is_fifo() and os.listdir(tmp_path / "inner") == ["b.safetensors"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_by_the_target(workdir, opened, monkeypatch):
+    def refused(prefix, dir):
+        raise PermissionError(13, "Permission denied", f"{dir}/{prefix}x")
+
+    monkeypatch.setattr(write.tempfile, "TemporaryDirectory", refused)
+    with pytest.raises(UserError, match=r"export/model\.safetensors cannot be written: Permission denied$"):
+        export(str(workdir), name="safetensors")
 
 
 def test_several_formats_need_a_folder(workdir, tmp_path, monkeypatch):

@@ -15,9 +15,10 @@ import pytest
 from commands import assert_refused, call_command
 from PIL import Image
 from predict_runs import copy_run, network_of
+from special_files import KINDS, special
 from test_pictures import JPEG, png
 
-from fer_jax import provenance
+from fer_jax import files, provenance
 from fer_jax.data import digits as embedded
 from fer_jax.errors import DataError
 from fer_jax.predict import __main__ as command_line
@@ -118,11 +119,44 @@ def test_a_file_appears_whole_by_the_format_of_its_name_and_is_not_replaced_unas
     first = opened(str(pictures / "1.png"), f"--out={target}")
     assert first.code == 0 and not first.out and target.read_text().startswith("file,frame,")
     before = target.read_bytes()
-    assert_refused(opened(str(pictures), f"--out={target}"), f"--out={target} is there already", "--overwrite")
+    assert_refused(opened(str(pictures), f"--out={target}"), f"{target} exists already", "--overwrite")
     assert target.read_bytes() == before
     assert opened(str(pictures), f"--out={target}", "--overwrite").code == 0
     assert target.read_text().count("\n") == 11
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "empty"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_file_is_not_replaced(opened, pictures, tmp_path, kind):
+    """Nor is it where a link leads to it."""
+    target = special(kind, tmp_path / "a.csv")
+    (tmp_path / "link.csv").symlink_to(target)
+    for out in (target, tmp_path / "link.csv"):
+        for flags in ([], ["--overwrite"]):
+            result = opened(str(pictures / "1.png"), f"--out={out}", *flags)
+            assert_refused(result, f"{out} is a {kind}, and no file: name another")
+    assert files.kind(target.stat().st_mode) == kind and (tmp_path / "link.csv").is_symlink()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(opened, pictures, tmp_path):
+    (tmp_path / "inner").mkdir()
+    target, link = tmp_path / "inner" / "a.csv", tmp_path / "link.csv"
+    link.symlink_to("inner/a.csv")
+    assert opened(str(pictures / "1.png"), f"--out={link}").code == 0
+    assert link.is_symlink() and target.read_text().startswith("file,frame,")
+    target.write_text("before")
+    assert_refused(opened(str(pictures / "1.png"), f"--out={link}"), f"{link} exists already")
+    assert opened(str(pictures / "1.png"), f"--out={link}", "--overwrite").code == 0
+    assert link.is_symlink() and target.read_text().startswith("file,frame,")
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["a.csv"]
+
+
+def test_a_drawing_takes_the_place_of_no_pipe(opened, pictures, tmp_path):
+    (tmp_path / "drawn").mkdir()
+    special("pipe", tmp_path / "drawn" / "1.png")
+    result = opened(str(pictures / "1.png"), f"--draw={tmp_path / 'drawn'}", "--overwrite")
+    assert result.code == 2 and "1.png is a pipe, and no file" in result.err
+    assert (tmp_path / "drawn" / "1.png").is_fifo()
 
 
 def test_what_is_interrupted_leaves_no_file(opened, pictures, tmp_path, monkeypatch):
@@ -220,12 +254,17 @@ def test_a_picture_in_which_nothing_is_found_is_told_and_counts_as_unanswered(op
         (["/", "--every=0"], "--every must be at least 1", 2),
         (["a.png", "--camera=0"], "--camera=0 and 'a.png': name one of the two", 2),
         (["a.png", "--out=nowhere/a.csv"], "--out=nowhere/a.csv: there is no folder nowhere", 2),
-        (["a.png", "--out=.."], "--out=.. is a folder: name a file", 2),
+        (["a.png", "--out=.."], ".. is a folder: name a file", 2),
         (["."], ". holds no picture (png, jpg,", 1),
     ],
 )
 def test_a_wrong_word_is_told_before_anything_is_opened(command, words, sentence, code):
     assert_refused(command("--workdir=x", *words), sentence, code=code)
+
+
+def test_a_socket_is_called_one(command, tmp_path):
+    path = special("socket", tmp_path / "a.png")
+    assert_refused(command("--workdir=x", str(path)), f"{path} is a socket, and no picture")
 
 
 def test_a_folder_that_holds_files_is_not_drawn_into_unasked(opened, pictures):

@@ -1,8 +1,9 @@
 """Exporting a run: the order in which it is opened, written, verified, quantised and given its name."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from fer_jax import provenance
 from fer_jax.buckets import local
 from fer_jax.config import check_network
 from fer_jax.data.dataset import Split
-from fer_jax.errors import ConfigError
+from fer_jax.errors import ConfigError, UserError, reason
 from fer_jax.evaluate import ensemble_logits, prepare, split_logits
 from fer_jax.export.content import Content
 from fer_jax.export.formats import APART, FORMATS, INT8, check_installed, room
@@ -21,6 +22,7 @@ from fer_jax.export.int8 import CALIBRATION_IMAGES, TestScores, metadata_of, on_
 from fer_jax.export.metadata import metadata
 from fer_jax.export.table import Row, format_rows, format_test
 from fer_jax.export.verify import IMAGES, TOLERANCE, run_file, verify
+from fer_jax.files import behind_links, check_target
 from fer_jax.models import Network
 from fer_jax.models.ensemble import Ensemble, ensemble_variables
 from fer_jax.open_released import open_released_run
@@ -108,6 +110,8 @@ def export(
         raise ConfigError(f"--model={model} {why}: leave out {'--ensemble' if ensemble else '--int8'}")
     if runtime and name != "web":
         raise ConfigError(f"--runtime={runtime} goes with --format=web, not with --format={name}")
+    if runtime and not Path(runtime).is_dir():
+        raise ConfigError(f"--runtime={runtime}: there is no such folder")
     if ensemble and (member is not None or not set(names) <= set(AS_ONE)):
         what = f"--member={member}" if member is not None else f"--format={name}"
         raise ConfigError(f"--ensemble takes all members, with --format={' or '.join(AS_ONE)}: leave out {what}")
@@ -117,16 +121,13 @@ def export(
     targets = _targets(names, Path() if model else local(workdir) / FOLDER, stem, out, overwrite)
     chosen = _choose(workdir, model, checkpoint, member, data_dir, ensemble)
     rows, test = [], None
-    # On the disk of the target, so that a file gets its name at once; the target's folder may not be there yet.
-    target = next(iter(targets.values())).parent
-    folder = target if target.is_dir() else target.absolute().parent
     with (
         sigterm_raises("stopped by a signal: no file was written"),
-        tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary,
+        _folder_beside(next(iter(targets.values()))) as temporary,
     ):
         # The 8-bit form is made of the float one, which is verified whether it is kept or not.
         floats = [one for one in names if one != INT8] or ["onnx"]
-        files = {one: Path(temporary) / f"model{FORMATS[one].suffix}" for one in [*floats, *names]}
+        files = {one: temporary / f"model{FORMATS[one].suffix}" for one in [*floats, *names]}
         for one in floats:
             say(f"Writing {one} and running it ...")
             rows.append(_write(one, files[one], chosen, checkpoint, **{"runtime": runtime} if one == "web" else {}))
@@ -135,9 +136,27 @@ def export(
             rows.append(row)
         for one in names:
             targets[one].parent.mkdir(exist_ok=True)
-            os.replace(files[one], targets[one])
+            os.replace(files[one], behind_links(targets[one]))
     _say(chosen, rows, test, targets)
     return list(targets.values())
+
+
+@contextlib.contextmanager
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """A folder for a while on the disk of a target, whose own may not be there yet: a file gets its name at once.
+
+    Raises:
+      UserError: there can be none.
+    """
+    folder = behind_links(target).parent
+    try:
+        made = tempfile.TemporaryDirectory(
+            prefix=".export-", dir=folder if folder.is_dir() else folder.absolute().parent
+        )
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {reason(error)}") from error
+    with made as temporary:
+        yield Path(temporary)
 
 
 def _say(chosen: Chosen, rows: Sequence[Row], test: TestScores | None, targets: dict[str, Path]) -> None:
@@ -183,10 +202,7 @@ def _targets(names: Sequence[str], own: Path, stem: str, out: str, overwrite: bo
             raise ConfigError(f"--out={out}: the name of such a file ends with {FORMATS[one].suffix}")
         targets = {one: path}
     for target in targets.values():
-        if target.is_dir():
-            raise ConfigError(f"{target} is a folder: name a file with --out")
-        if target.exists() and not overwrite:
-            raise ConfigError(f"{target} exists already: add --overwrite to replace it, or name another with --out")
+        check_target(target, overwrite)
     return targets
 
 

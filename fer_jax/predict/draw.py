@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer_jax.errors import ConfigError, UserError
+from fer_jax.files import behind_links
 from fer_jax.predict.predictor import Answer, Prediction
 
 _INK, _PAPER = (255, 255, 255), (200, 30, 30)
@@ -35,16 +36,17 @@ class Drawings:
         """Draws an answer, with a line that says so if it is of a stand-in; nothing if its picture was not read.
 
         Raises:
-          UserError: the file cannot be written.
+          UserError: the file cannot be written, or would take the place of something else than a file.
         """
         if answer.picture is None:
             return
         path = self._folder / self._name(answer)
-        partial = path.with_name(path.name + ".partial")
+        target = behind_links(path)
+        partial = target.with_name(target.name + ".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             drawn(answer, stand_in).save(partial, "PNG")
-            partial.replace(path)
+            partial.replace(target)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise UserError(f"{path} cannot be written: {error.strerror}") from error

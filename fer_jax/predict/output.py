@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from fer_jax import files
 from fer_jax.errors import ConfigError, UserError, printable
 from fer_jax.predict.predictor import Answer, Item, Prediction, Predictor
 from fer_jax.run_words import percent
@@ -61,13 +62,11 @@ def check_target(out: str, overwrite: bool) -> None:
     """Checks that a file can be written, before anything is computed.
 
     Raises:
-      ConfigError: it is there already, it is a folder, or its folder is not there.
+      ConfigError: it is there already, it is no file, or its folder is not there.
+      UserError: it cannot be told what is there.
     """
     path = Path(out)
-    if path.is_dir():
-        raise ConfigError(f"--out={out} is a folder: name a file")
-    if path.exists() and not overwrite:
-        raise ConfigError(f"--out={out} is there already: name another file, or add --overwrite")
+    files.check_target(path, overwrite)
     if not path.parent.is_dir():
         raise ConfigError(f"--out={out}: there is no folder {path.parent}")
 
@@ -95,13 +94,14 @@ def opened(out: str, kind: str, predictor: Predictor, longest: int) -> Iterator[
         sys.stdout.flush()
         return
     path = Path(out)
-    partial = path.with_name(path.name + ".partial")
+    target = files.behind_links(path)
+    partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
             start(file)
             yield lambda answer: write(file, answer)
             end(file)
-        os.replace(partial, path)
+        os.replace(partial, target)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     finally:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from fer_jax.data.fit_image import ALL_SUFFIXES
 from fer_jax.errors import ConfigError, DataError, printable, warn
+from fer_jax.files import kind
 from fer_jax.predict import frames
 from fer_jax.predict.predictor import Item
 
@@ -95,11 +95,10 @@ def _kind(word: str) -> str:
         if isinstance(error, FileNotFoundError) and not os.path.lexists(word):
             raise ConfigError(f"{printable(word)}: there is no such file or folder") from error
         return "file"  # What cannot be read is told with its name when its turn comes.
-    if stat.S_ISDIR(mode):
-        return "folder"
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-        raise ConfigError(f"{printable(word)} is a device, and no picture")
-    return "file"
+    found = kind(mode)
+    if found in ("socket", "device"):
+        raise ConfigError(f"{printable(word)} is a {found}, and no picture")
+    return "folder" if found == "folder" else "file"
 
 
 def _one(path: Path | str) -> Iterator[Item]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_jax.card_facts import FACTS
 from fer_jax.errors import ConfigError
-from fer_jax.files import write_whole
+from fer_jax.files import check_target, write_whole
 from fer_jax.open_run import Opened, member_place, open_run
 from fer_jax.record import prefix
 from fer_jax.report.compare_page import Compared, compare_page
@@ -79,12 +79,9 @@ def compare(
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise ConfigError(f"--out={path} is a folder: name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"--out={path}: there is no folder {path.parent}: create it first, or name another")
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists already: add --overwrite to replace it, or name another with --out")
+    check_target(path, overwrite)
 
 
 def _check_different(workdirs: Sequence[str]) -> None:
