@@ -240,6 +240,18 @@ def test_a_picture_in_which_nothing_is_found_is_told_and_counts_as_unanswered(op
     assert "no digit found" in result.out and "0.png" in result.out
 
 
+def test_what_is_doubted_of_an_answer_is_told(opened, pictures, network, monkeypatch):
+    crops = network._framer.crops
+
+    def doubted(picture):
+        return [crop._replace(doubt="it is doubted") for crop in crops(picture)]
+
+    monkeypatch.setattr(network, "_framer", network._framer._replace(crops=doubted))
+    result = opened(str(pictures / "0.png"))
+    assert result.code == 0 and f"warning: {pictures / '0.png'}: it is doubted" in result.err
+    assert predictor.Predictor(network.trained, network._framer, "plain", 64, 0.0)(pictures / "0.png")[0].doubt
+
+
 @pytest.mark.parametrize(
     ("words", "sentence", "code"),
     [

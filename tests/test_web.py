@@ -17,7 +17,7 @@ from fer_jax import card_facts
 from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import UserError
 from fer_jax.export import web, web_runtime
-from fer_jax.predict.digits import frame_digit
+from fer_jax.predict.digits import _sloping_ground, frame_digit
 
 PAGE = Path(web.__file__).parent / "page"
 
@@ -102,12 +102,39 @@ def test_a_page_frames_digits_as_python_does():
         np.testing.assert_array_equal(bytes_, frame_digit(one).image.ravel())
 
 
+def in_falling_light(pictures):
+    """The same where light falls to a part along the rows, the columns or both, and on the bare paper too."""
+    for place, picture in enumerate(pictures):
+        height, width = picture.shape[:2]
+        down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)
+        fall = (down + 0 * across, across + 0 * down, (down + across) / 2)[place % 3]
+        fall = 1 - (0.5, 0.7, 0.9)[place % 3] * (fall if place % 2 else fall[::-1, ::-1])
+        yield np.rint(picture[..., 0] * fall).astype(np.uint8)[..., None]
+    yield np.rint(np.full((60, 70), 230) * np.linspace(1, 0.4, 70)).astype(np.uint8)[..., None]
+
+
+def test_a_page_evens_the_light_as_python_does():
+    pictures = list(in_falling_light(digits()))
+    found = in_node([opaque(one) for one in pictures])
+    for one, bytes_ in zip(pictures[:-1], found[:-1], strict=True):
+        np.testing.assert_array_equal(bytes_, frame_digit(one).image.ravel())
+    assert sum(_sloping_ground(one[..., 0]) is not None for one in pictures) > 6
+    assert found[-1] is None and frame_digit(pictures[-1]) is None
+
+
 def test_a_page_leaves_a_framed_digit_as_it_is_and_a_blank_picture_alone():
     framed = np.zeros((28, 28, 1), np.uint8)
-    framed[5:20, 12:15] = 250
-    found = in_node([opaque(framed), opaque(np.full((90, 70, 1), 128, np.uint8))])
-    np.testing.assert_array_equal(found[0], framed.ravel())
-    assert found[1] is None
+    framed[6:22, 13:16] = 250
+    shifted = np.roll(framed, (3, -4), (0, 1))
+    dirty = np.random.default_rng(3).integers(20, 60, (28, 28, 1), np.uint8) + shifted // 2
+    pictures = [framed, 255 - framed, shifted, 255 - shifted, dirty]
+    found = in_node([opaque(one) for one in [*pictures, np.full((90, 70, 1), 128, np.uint8)]])
+    for one, bytes_ in zip(pictures, found[:-1], strict=True):
+        np.testing.assert_array_equal(bytes_, frame_digit(one).image.ravel())
+    assert [frame_digit(one).centred for one in pictures] == [False, False, True, True, True]
+    for place in (0, 1):
+        np.testing.assert_array_equal(found[place], framed.ravel())
+    assert found[-1] is None
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 from fer_jax.data.dataset import DataSet
 from fer_jax.data.fit_image import fit_image
 from fer_jax.errors import ConfigError
-from fer_jax.predict.digits import SIDE, frame_digit
+from fer_jax.predict.digits import LEAST_CONTRAST, SIDE, frame_digit
 from fer_jax.predict.faces import Box, Detector, cut_out, make_detector
 
 DETECT = ("auto", "faces", "digits", "none")
@@ -19,6 +19,10 @@ FACE_SCALES = {"fer2013": 1.04, "facial_expressions": 1.2}
 _YUNET_SCALE = 0.95
 """How much higher a box of the Haar cascade is than YuNet's of the same face (median over FER2013 faces)."""
 _DIGITS = ("mnist", "digits")
+_NO_DIGIT = (
+    f"no digit found: the picture is blank, or ink and ground are less than {LEAST_CONTRAST} of 255 gray levels apart: "
+    "raise its contrast"
+)
 
 
 class Crop(NamedTuple):
@@ -29,12 +33,14 @@ class Crop(NamedTuple):
       box: of the face in the picture; None where none was looked for.
       inverted: whether a digit was dark on light; None where none was looked for.
       centred: whether a digit was cut out, scaled and centred; None as well.
+      doubt: why it may not be what was looked for; '' where nothing tells against it.
     """
 
     image: np.ndarray
     box: Box | None = None
     inverted: bool | None = None
     centred: bool | None = None
+    doubt: str = ""
 
 
 class Framer(NamedTuple):
@@ -81,7 +87,7 @@ def make_framer(dataset: DataSet, image_shape: tuple[int, int, int], detect: str
         # The stand-in's digits fill their pictures and were never centred.
         centre = dataset.name != "digits"
         about = "digits framed as MNIST's" if centre else "digits made white on black"
-        return Framer(partial(_digit, centre=centre), "no digit found: the picture is blank", about)
+        return Framer(partial(_digit, centre=centre), _NO_DIGIT, about)
     return Framer(lambda picture: [Crop(fit_image(picture, image_shape))], "", "whole pictures")
 
 
@@ -94,4 +100,4 @@ def _faces(picture: np.ndarray, find: Detector, scale: float, image_shape: tuple
 
 def _digit(picture: np.ndarray, centre: bool) -> list[Crop]:
     digit = frame_digit(picture, centre)
-    return [Crop(digit.image, None, digit.inverted, digit.centred)] if digit else []
+    return [Crop(digit.image, None, digit.inverted, digit.centred, digit.doubt)] if digit else []

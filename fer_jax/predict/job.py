@@ -63,6 +63,10 @@ def predict(
             if answer.problem and not (found.moving and not answer.unread):
                 with tqdm.external_write_mode(sys.stderr):
                     warn(answer.problem if answer.unread else f"{answer.item.name}: {answer.problem}")
+            for one in answer.predictions:
+                if one.doubt and not found.moving:
+                    with tqdm.external_write_mode(sys.stderr):
+                        warn(f"{answer.item.name}: {one.doubt}")
             write(answer)
             if drawings:
                 drawings.write(answer, network.stand_in)

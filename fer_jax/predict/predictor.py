@@ -56,6 +56,7 @@ class Prediction:
       box: of the face, in pixels of the picture upright; None where none was looked for.
       inverted: whether a digit was dark on light and was inverted; None where none was looked for.
       centred: whether a digit was cut out, scaled and centred; None as well.
+      doubt: why a digit may be none, or several; '' where nothing tells against it, or none was looked for.
       logits: float64 [classes], before calibration; with test-time augmentation the logarithms of the mean
         probabilities.
     """
@@ -69,6 +70,7 @@ class Prediction:
     box: Box | None = None
     inverted: bool | None = None
     centred: bool | None = None
+    doubt: str = ""
     logits: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
@@ -218,6 +220,7 @@ class Predictor:
             box=crop.box,
             inverted=crop.inverted,
             centred=crop.centred,
+            doubt=crop.doubt,
             logits=logits,
         )
 

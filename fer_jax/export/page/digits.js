@@ -2,7 +2,7 @@
 // Making of a picture of one digit what MNIST's are, as fer_jax.predict.digits does in Python: white on black, 20 pixels
 // high or wide, its centre of mass in the middle.
 
-const SIDE = 28, BOX = 20, LEAST_CONTRAST = 32, LONGEST_SIDE = 1024, SPECK = 0.05;
+const SIDE = 28, BOX = 20, LEAST_CONTRAST = 32, LONGEST_SIDE = 1024, SPECK = 0.05, OFF_CENTRE = 0.75, LEAST_LIGHT = 64;
 
 /** Half-way numbers go to the even neighbour, as Python and NumPy have it. */
 function toEven(value) {
@@ -15,35 +15,98 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The gray level up to which a pixel is dark (Otsu 1979). */
-function otsu(gray) {
+/** Between the classes of Otsu 1979, for each level up to which a pixel is dark, and the whole; both times n^2. */
+function variances(gray) {
   const counts = new Float64Array(256);
   for (const value of gray) counts[value]++;
   const below = new Float64Array(256), mass = new Float64Array(256);
-  let count = 0, sum = 0;
+  let count = 0, sum = 0, squares = 0;
   for (let level = 0; level < 256; level++) {
     below[level] = count += counts[level];
     mass[level] = sum += counts[level] * level;
+    squares += counts[level] * level * level;
   }
   const between = Array.from(below, (under, level) => {
-    const above = count - under;
-    return under && above ? (sum * under - count * mass[level]) ** 2 / (under * above) : -1;
+    const above = count - under, apart = sum * under - count * mass[level];
+    return under && above ? (apart * apart) / (under * above) : -1;
   });
+  return { between, whole: count * squares - sum * sum };
+}
+
+/** The gray level up to which a pixel is dark: it parts the two classes best. */
+function otsu(gray) {
+  const { between } = variances(gray);
   const most = Math.max(...between);
   const best = between.flatMap((value, level) => (value >= most * (1 - 1e-12) ? [level] : []));
   return best[best.length >> 1];
 }
 
-/** The outermost pixels, a twentieth of the shorter side wide. */
+/** How much of the variance is between the two classes. */
+function parted(gray) {
+  const { between, whole } = variances(gray);
+  return Math.max(...between) / whole;
+}
+
+function contrast(gray) {
+  let [least, most] = [255, 0];
+  for (const value of gray) [least, most] = [Math.min(least, value), Math.max(most, value)];
+  return most - least;
+}
+
+/** How wide the rim of a picture is: a twentieth of the shorter side. */
+const edgeOf = ({ width, height }) => Math.max(1, Math.floor(Math.min(width, height) / 20));
+
+/** The outermost pixels. */
 function rim({ width, height, data }) {
-  const edge = Math.max(1, Math.floor(Math.min(width, height) / 20));
-  const found = [];
+  const edge = edgeOf({ width, height }), found = [];
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       if (y < edge || x < edge || y >= height - edge || x >= width - edge) found.push(data[y * width + x]);
     }
   }
   return found;
+}
+
+const isInverted = (gray) => median(rim(gray)) > otsu(gray.data);
+
+/** Whether the centre of mass of a light digit on dark ground is where MNIST's are. */
+function isFramed(light) {
+  const level = otsu(light), ground = median(light.filter((value) => value <= level));
+  let [sum, sumX, sumY] = [0, 0, 0];
+  light.forEach((value, place) => {
+    const mass = Math.max(0, value - ground);
+    sum += mass;
+    sumX += mass * (place % SIDE);
+    sumY += mass * Math.floor(place / SIDE);
+  });
+  return [sumX / sum, sumY / sum].every((mean) => Math.abs(mean - SIDE / 2) <= OFF_CENTRE);
+}
+
+/** The ground as a plane through the medians of the four sides, or null where it is as good as level. */
+function slopingGround({ width, height, data }) {
+  const edge = edgeOf({ width, height });
+  const side = (isIn) => median(data.filter((_, place) => isIn(place % width, Math.floor(place / width))));
+  const [top, bottom] = [side((x, y) => y < edge), side((x, y) => y >= height - edge)];
+  const [left, right] = [side((x) => x < edge), side((x) => x >= width - edge)];
+  if (Math.max(Math.abs(bottom - top), Math.abs(right - left)) < LEAST_CONTRAST) return null;
+  const fall = (bottom - top) / (height - edge), turn = (right - left) / (width - edge);
+  return Float64Array.from(data, (_, place) => {
+    const down = Math.floor(place / width) - (height - 1) / 2, across = (place % width) - (width - 1) / 2;
+    return Math.min(255, Math.max(0, (top + bottom + left + right) / 4 + (fall * down + turn * across)));
+  });
+}
+
+/** A picture as on level ground, light on dark; light multiplies what is on paper. */
+function evened({ width, height, data }, ground) {
+  const byte = (value) => toEven(Math.min(255, Math.max(0, value)));
+  const apart = data.map((value, place) => byte(128 + (value - ground[place]) / 2));
+  if (2 * contrast(apart) < LEAST_CONTRAST) return { light: new Uint8Array(data.length), inverted: false };
+  const inverted = isInverted({ width, height, data: apart });
+  const light = data.map((value, place) => {
+    const [bright, dark] = inverted ? [255 - value, 255 - ground[place]] : [value, ground[place]];
+    return byte(((bright - dark) * 255) / Math.max(255 - dark, LEAST_LIGHT));
+  });
+  return { light, inverted };
 }
 
 /** The strokes without spots of less than a twentieth of the largest one's pixels; spots touch at corners too. */
@@ -154,11 +217,16 @@ function frameDigit(image) {
   const scale = Math.min(1, LONGEST_SIDE / Math.max(gray.width, gray.height));
   const [width, height] = [gray.width, gray.height].map((length) => Math.max(1, toEven(scale * length)));
   if (scale < 1) gray = fitted(gray, width, height);
-  let [least, most] = [255, 0];
-  for (const value of gray.data) [least, most] = [Math.min(least, value), Math.max(most, value)];
-  if (most - least < LEAST_CONTRAST) return null;
-  const inverted = median(rim(gray)) > otsu(gray.data);
-  if (inverted) gray.data = gray.data.map((value) => 255 - value);
-  const framed = gray.width === SIDE && gray.height === SIDE;
-  return { pixels: framed ? gray.data : centred(gray), inverted };
+  if (contrast(gray.data) < LEAST_CONTRAST) return null;
+  let inverted = isInverted(gray);
+  let light = inverted ? gray.data.map((value) => 255 - value) : gray.data;
+  if (width === SIDE && height === SIDE && isFramed(light)) return { pixels: light, inverted };
+  const ground = slopingGround(gray);
+  if (ground) {
+    const even = evened(gray, ground);
+    if (contrast(even.light) < LEAST_CONTRAST) return null;
+    // What looks like a slope may be strokes along a side: then the picture is in two parts as it is.
+    if (parted(even.light) > parted(gray.data)) ({ light, inverted } = even);
+  }
+  return { pixels: centred({ width, height, data: light }), inverted };
 }
