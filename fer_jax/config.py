@@ -6,6 +6,7 @@ and its default stand. So an unknown key is found at the start, and a key that n
 
 import inspect
 import math
+import numbers
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -90,6 +91,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
+def check_number(key: str, value: Any, whole: bool = False) -> None:
+    """Raises ConfigError unless `value` is a number, and a whole one if that is asked for."""
+    if not isinstance(value, numbers.Integral if whole else numbers.Real) or isinstance(value, bool):
+        raise ConfigError(f"{key} must be a {'whole ' if whole else ''}number, not {value!r}")
+
+
 def check_at_least(key: str, value: float, least: float) -> None:
     """Raises ConfigError unless `value` is a finite number >= `least`."""
     if not (math.isfinite(value) and value >= least):
@@ -123,10 +130,10 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
     """Raises ConfigError unless `value` is one of `choices`."""
     choices = list(choices)
     if value not in choices:
-        raise ConfigError(f"{key}: no such choice as '{value}'; {did_you_mean(value, choices)}")
+        raise ConfigError(f"{key}: no such choice as '{value}'; {did_you_mean(str(value), choices)}")
 
 
-def check_network(workdir: str, model: str, checkpoint: str, member: int | None) -> None:
+def check_network(workdir: str, model: str, checkpoint: str | int, member: int | None) -> None:
     """Checks that a command names one network: a run's, or one that comes with the package.
 
     Raises:

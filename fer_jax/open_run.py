@@ -53,7 +53,7 @@ def open_run(
     workdir: str,
     *,
     split: str = "",
-    checkpoint: str = "last",
+    checkpoint: str | int = "last",
     data_dir: str = "",
     config: Mapping[str, Any] | None = None,
     buckets: bool = False,
@@ -74,7 +74,7 @@ def open_run(
     """
     if split:
         check_choice("--split", split, SPLITS)
-    check_checkpoint(checkpoint)
+    checkpoint = checkpoint_word(checkpoint)
     folder = named(workdir) if buckets else local(workdir)
     stated, record = read_trained_run(folder)
     run = build(resolve(stated), data_dir)
@@ -88,10 +88,12 @@ def open_run(
     return Opened(folder, folder / card.FILE, stated, record, run, restored, list(map(int, steps)), split, examples)
 
 
-def check_checkpoint(checkpoint: str) -> None:
-    """Raises ConfigError unless `checkpoint` is 'last', 'best' or the number of a step."""
-    if not checkpoint.isdecimal():
-        check_choice("--checkpoint", checkpoint, ("last", "best", "the number of a step"))
+def checkpoint_word(checkpoint: str | int) -> str:
+    """'last', 'best' or the number of a step, in digits; raises ConfigError unless `checkpoint` is one of these."""
+    word = str(checkpoint)
+    if not word.isdecimal():
+        check_choice("--checkpoint", word, ("last", "best", "the number of a step"))
+    return word
 
 
 def restore_checked(

@@ -13,7 +13,7 @@ from fer_jax.data.dataset import DataSet
 from fer_jax.data.subsets import OFFICIAL
 from fer_jax.errors import ConfigError, note
 from fer_jax.forms import misfit
-from fer_jax.open_run import check_checkpoint, member_place, read_trained_run, restore_checked
+from fer_jax.open_run import checkpoint_word, member_place, read_trained_run, restore_checked
 from fer_jax.steps import TrainState, evaluated_part
 
 
@@ -47,7 +47,9 @@ class Trained(NamedTuple):
     state: TrainState
 
 
-def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None = None, data_dir: str = "") -> Trained:
+def open_trained(
+    workdir: str, *, checkpoint: str | int = "best", member: int | None = None, data_dir: str = ""
+) -> Trained:
     """Opens a run to compute with its network; its data need not be there.
 
     Args:
@@ -60,7 +62,7 @@ def open_trained(workdir: str, *, checkpoint: str = "best", member: int | None =
       ConfigError: no run in `workdir`, one that this version does not read, or a member that it does not have.
       CheckpointError: no such checkpoint, or it fails the checks that were saved with it.
     """
-    check_checkpoint(checkpoint)
+    checkpoint = checkpoint_word(checkpoint)
     folder = named(workdir)
     stated, record = read_trained_run(folder)
     config = resolve(stated)

@@ -39,7 +39,7 @@ FLOORS = [
         *("data.augment", "data.bucket_copy", "data.fer2013_folder", "data.fer_plus", "data.index_lists"),
         *("export.runtime",),
         *("models.lowering",),
-        *("predict.digits", "predict.faces", "predict.frames"),
+        *("predict.digits", "predict.faces", "predict.frames", "predict.given"),
         *("report.figures",),
     },
     {

@@ -1,8 +1,10 @@
 """Predictions are those of evaluation, whatever the batches; pictures are framed as the training pictures were."""
 
+import io
 import sys
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -103,6 +105,44 @@ def test_one_picture_in_every_form_has_one_answer(network, tmp_path, test_images
         network([image, b"no picture"])
 
 
+def test_other_forms_of_pixels_and_bytes_have_the_same_answer(network, tmp_path, test_images):
+    images, path = test_images[:3], tmp_path / "a.png"
+    Image.fromarray(images[0, ..., 0]).save(path)
+    content, expected = path.read_bytes(), network(images)
+    with path.open("rb") as file:
+        ones = [jnp.asarray(images[0]), images[0].tolist(), images[0, ..., 0].tolist(), bytearray(content)]
+        ones += [memoryview(content), io.BytesIO(content), file]
+        assert [network(one) for one in ones] == [expected[:1]] * len(ones)
+        file.seek(0)
+        found = network([*ones[:-2], io.BytesIO(content), file])
+        assert [one.probabilities for one in found] == [expected[0].probabilities] * len(ones)
+    for several in (jnp.asarray(images), list(jnp.asarray(images)), images.tolist(), images[..., 0].tolist()):
+        assert network(several) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "picture 0 is of type NoneType: a picture is the path of its file, the bytes of one, a file opened in"),
+        (5, "picture 0 is of type int: a picture is"),
+        (io.BytesIO(), "picture 0 is empty"),
+        ([b"", {}], "picture 1 is of type dict: a picture is"),
+        ([np.zeros((28, 28), np.uint8), None], "picture 1 is of type NoneType: a picture is"),
+        ([["a.png"]], "picture 0 is of type list: a picture is"),
+        ([[0, 1], [2]], "picture 0 is uint8 [2]: pixels must be uint8, 0 to 255, [height, width]"),
+        ([[0.5] * 28] * 28, "picture 0 is float64 [28, 28]: pixels must be uint8, 0 to 255, [height, width] or"),
+        ([[-1] * 28] * 28, "picture 0 is int64 [28, 28]: pixels must be uint8"),
+        (jnp.zeros((28, 28)), "picture 0 is float32 [28, 28]: pixels must be uint8"),
+        (np.float32(3), "picture 0 is float32 []: pixels must be uint8"),
+        (io.StringIO("text"), "picture 0 is a file opened as text: open it in binary"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_what_it_is(network, given, sentence):
+    with pytest.raises(DataError) as refused:
+        network(given)
+    assert sentence in str(refused.value)
+
+
 def test_a_label_below_the_threshold_is_withheld(runs, test_images):
     network = network_of(runs / "clean", calibrate=False, abstain=0.5)
     found = network(test_images)
@@ -110,6 +150,12 @@ def test_a_label_below_the_threshold_is_withheld(runs, test_images):
     for one in found:
         assert one.withheld == (one.probability < 0.5) == (one.label is None)
         assert one.probability == max(one.probabilities.values())
+
+
+def test_a_step_is_a_number_or_its_digits(runs):
+    step = network_of(runs / "clean", calibrate=False).trained.step
+    for checkpoint in (step, str(step)):
+        assert network_of(runs / "clean", calibrate=False, checkpoint=checkpoint).trained.step == step
 
 
 def test_a_member_predicts_as_it_does_among_the_others(tiny_run, test_images):
@@ -135,6 +181,12 @@ def test_a_member_predicts_as_it_does_among_the_others(tiny_run, test_images):
         ({"abstain": 1.5}, "--abstain must be at most 1, not 1.5"),
         ({"abstain": float("nan")}, "--abstain must be at least 0"),
         ({"batch_size": 0}, "--batch_size must be at least 1"),
+        ({"batch_size": 2.5}, "--batch_size must be a whole number, not 2.5"),
+        ({"abstain": "0.6"}, "--abstain must be a number, not '0.6'"),
+        ({"abstain": None}, "--abstain must be a number, not None"),
+        ({"member": "1"}, "--member must be a whole number, not '1'"),
+        ({"checkpoint": None}, "--checkpoint: no such choice as 'None'"),
+        ({"tta": 5}, "--tta: no such choice as '5'"),
     ],
 )
 def test_an_option_that_the_run_does_not_have_is_told(tiny_run, options, sentence):

@@ -159,6 +159,13 @@ def test_a_drawing_takes_the_place_of_no_pipe(opened, pictures, tmp_path):
     assert (tmp_path / "drawn" / "1.png").is_fifo()
 
 
+def test_a_format_that_is_asked_for_goes_into_a_file_of_any_name(opened, pictures, tmp_path):
+    for name, flags in (("a.dat", ["--format=csv"]), ("a.txt", []), ("plain", [])):
+        assert opened(str(pictures / "1.png"), f"--out={tmp_path / name}", *flags).code == 0
+    assert (tmp_path / "a.dat").read_text().startswith("file,frame,")
+    assert (tmp_path / "a.txt").read_text() == (tmp_path / "plain").read_text() != ""
+
+
 def test_what_is_interrupted_leaves_no_file(opened, pictures, tmp_path, monkeypatch):
     real = output.rows
 
@@ -266,6 +273,11 @@ def test_what_is_doubted_of_an_answer_is_told(opened, pictures, network, monkeyp
         (["/", "--every=0"], "--every must be at least 1", 2),
         (["a.png", "--camera=0"], "--camera=0 and 'a.png': name one of the two", 2),
         (["a.png", "--out=nowhere/a.csv"], "--out=nowhere/a.csv: there is no folder nowhere", 2),
+        (
+            ["a.png", "--out=a.xlsx"],
+            "--out=a.xlsx: no format goes by '.xlsx': add --format, or end it with .txt (tab",
+            2,
+        ),
         (["a.png", "--out=.."], ".. is a folder: name a file", 2),
         (["."], ". holds no picture (png, jpg,", 1),
     ],

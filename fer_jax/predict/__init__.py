@@ -21,7 +21,7 @@ def load(
     workdir: str = "",
     *,
     model: str = "",
-    checkpoint: str = "best",
+    checkpoint: str | int = "best",
     member: int | None = None,
     tta: str = "",
     detect: str = "auto",

@@ -32,7 +32,7 @@ _FORMAT = flags.DEFINE_enum(
     "format",
     None,
     ["table", "jsonl", "csv"],
-    "How the answers are written; default: as --out ends, or table.",
+    "How the answers are written; default: as --out ends (.csv, .jsonl, .json, .txt), or table.",
     flag_values=FLAGS,
 )
 _OUT = flags.DEFINE_string("out", "", "The file for the answers; default: the standard output.", flag_values=FLAGS)

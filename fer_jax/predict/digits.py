@@ -197,10 +197,11 @@ def _doubt(strokes: np.ndarray) -> str:
     Of MNIST's 10,000 test digits 5 are doubted: they are in two parts.
     """
     edge = _edge(strokes)
-    sides = (strokes[:edge].any(0), strokes[-edge:].any(0), strokes[:, :edge].any(1), strokes[:, -edge:].any(1))
+    ends = ((strokes[:edge], 0), (strokes[-edge:], 0), (strokes[:, :edge], 1), (strokes[:, -edge:], 1))
+    sides = [np.any(end, axis=axis) for end, axis in ends]
     if all(side.mean() >= _COVERED or len(_runs(side)) >= _CROSSED for side in sides):
         return _FRAME
-    parts = (np.flatnonzero(strokes[:, part].any(1)) for part in _runs(strokes.any(0)))
+    parts = (np.flatnonzero(strokes[:, part].any(1)) for part in _runs(np.any(strokes, axis=0)))
     tall = [rows for rows in parts if rows[-1] - rows[0] + 1 >= _TALL * len(strokes)]
     return _SEVERAL if len(tall) > 1 else ""
 

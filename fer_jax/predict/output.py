@@ -15,6 +15,7 @@ from fer_jax.predict.predictor import Answer, Item, Prediction, Predictor
 from fer_jax.run_words import percent
 
 FORMATS = ("table", "jsonl", "csv")
+_ENDINGS = {"": "table", ".txt": "table", ".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv"}
 _BOX = ("left", "top", "width", "height")
 _LONGEST_NAME = 60
 """Letters of a name in the table; of a longer one the end is shown."""
@@ -23,8 +24,16 @@ Writer = Callable[[Answer], None]
 
 
 def format_of(stated: str | None, out: str) -> str:
-    """The format asked for, or that of the ending of the file's name; 'table' if neither tells."""
-    return stated or {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv"}.get(Path(out).suffix.lower(), "table")
+    """The format asked for, or that of the ending of the file's name; 'table' without either.
+
+    Raises:
+      ConfigError: no format goes by this ending, and none is asked for.
+    """
+    suffix = Path(out).suffix.lower()
+    if not stated and suffix not in _ENDINGS:
+        known = ", ".join(f"{ending} ({name})" for ending, name in _ENDINGS.items() if ending)
+        raise ConfigError(f"--out={out}: no format goes by '{suffix}': add --format, or end it with {known}")
+    return stated or _ENDINGS[suffix]
 
 
 def rows(answer: Answer, predictor: Predictor) -> Iterator[dict[str, Any]]:

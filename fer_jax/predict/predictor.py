@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from fer_jax.config import check_at_least, check_at_most, check_choice
+from fer_jax.config import check_at_least, check_at_most, check_choice, check_number
 from fer_jax.data.fit_image import Source, read_picture
 from fer_jax.data.views import VIEWS
 from fer_jax.errors import DataError
@@ -19,6 +18,7 @@ from fer_jax.open_trained import Trained, open_trained
 from fer_jax.predict.calibration import Calibration, calibrate
 from fer_jax.predict.faces import Box
 from fer_jax.predict.framing import DETECT, Crop, Framer, make_framer
+from fer_jax.predict.given import Given, named
 from fer_jax.scores import log_probabilities
 from fer_jax.sharding import device_count, make_mesh, replicated, round_up, sharded_rows
 from fer_jax.steps import predict_view
@@ -115,21 +115,22 @@ class Predictor:
         self._framer, self._batch_size, self._abstain = framer, batch_size, abstain
         self._programs: dict[int, Any] = {}
 
-    def __call__(self, images: Source | Iterable[Source]) -> list[Prediction]:
+    def __call__(self, images: Given | Iterable[Given]) -> list[Prediction]:
         """Predicts for pictures.
 
         Args:
-          images: one or several, each a file, the bytes of one, what Pillow has opened, or pixels uint8 [H, W] or
-            [H, W, 1 or 3]; several may be one array uint8 [N, H, W, 1 or 3].
+          images: one or several, each a file (its path, its bytes, or opened in binary), what Pillow has opened, or
+            pixels uint8 [H, W] or [H, W, 1 or 3], of NumPy, of JAX or as lists; several may be one array uint8
+            [N, H, W, 1 or 3].
 
         Returns:
           One prediction for each picture, in their order; of pictures in which faces are looked for one for each face,
           the largest first. A picture in which nothing was found has one that says so.
 
         Raises:
-          DataError: naming the first picture that cannot be read.
+          DataError: naming the first picture that cannot be read, or is none.
         """
-        items = (Item(name, source) for name, source in _named(images))
+        items = (Item(name, source) for name, source in named(images))
         found: list[Prediction] = []
         for answer in self.answers(items):
             if answer.unread:
@@ -229,7 +230,7 @@ def load(
     workdir: str,
     *,
     model: str,
-    checkpoint: str,
+    checkpoint: str | int,
     member: int | None,
     tta: str,
     detect: str,
@@ -243,6 +244,10 @@ def load(
     if tta:
         check_choice("--tta", tta, VIEWS[1:])
     check_choice("--detect", detect, DETECT)
+    check_number("--abstain", abstain)
+    check_number("--batch_size", batch_size, whole=True)
+    if member is not None:
+        check_number("--member", member, whole=True)
     check_at_least("--abstain", abstain, 0)
     check_at_most("--abstain", abstain, 1)
     check_at_least("--batch_size", batch_size, 1)
@@ -260,21 +265,3 @@ def load(
 
 def _calibration(predictor: Predictor, data_dir: str) -> Calibration:
     return calibrate(predictor.trained, predictor.view, predictor.logits, data_dir)
-
-
-def _named(images: Source | Iterable[Source]) -> Iterator[tuple[str, Source]]:
-    """Pictures with what errors call them."""
-    if isinstance(images, np.ndarray):
-        images = [images] if images.ndim < 4 else list(images)
-    elif isinstance(images, str | Path | bytes) or hasattr(images, "getexif"):
-        images = [images]  # type: ignore[list-item]
-    for place, source in enumerate(images):
-        name = "" if isinstance(source, str | Path) else f"picture {place}"
-        if isinstance(source, np.ndarray):
-            gray = source.ndim == 2 or (source.ndim == 3 and source.shape[-1] in (1, 3))
-            if source.dtype != np.uint8 or not gray or not source.size:
-                raise DataError(
-                    f"{name} is {source.dtype} {list(source.shape)}: pixels must be uint8, 0 to 255, [height, width] "
-                    "or [height, width, 1 or 3]"
-                )
-        yield name, source
