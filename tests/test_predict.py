@@ -19,7 +19,7 @@ from fer_jax.evaluate import prepare, split_logits
 from fer_jax.open_run import open_run
 from fer_jax.open_trained import open_trained
 from fer_jax.predict import calibration, framing, opencv, predictor
-from fer_jax.predict.digits import _is_framed, frame_digit, otsu
+from fer_jax.predict.digits import _grounds, _is_framed, frame_digit, otsu
 from fer_jax.predict.faces import Box, cut_out, make_detector
 from fer_jax.predict.framing import Framer, make_framer
 
@@ -377,15 +377,35 @@ def test_every_image_of_mnist_keeps_its_bytes(real_data):
         assert np.array_equal(frame_digit(split.images[0]).image, split.images[0])
 
 
+def falling_light(kind, least):
+    """From 1 to a least share over [320, 270]."""
+    y, x = np.linspace(0, 1, 320)[:, None], np.linspace(0, 1, 270)
+    fall = {
+        "down": y + 0 * x,
+        "left": 1 - x + 0 * y,
+        "corner": (x + y) / 2,
+        "corners": 2 * ((x - 0.5) ** 2 + (y - 0.5) ** 2),
+        "far": (x**2 + y**2) / 2,
+    }
+    return 1 - (1 - least) * fall[kind]
+
+
 @pytest.mark.parametrize("least", [0.7, 0.5, 0.3])
-@pytest.mark.parametrize("turns", range(4))
-def test_light_that_falls_off_across_a_page_changes_little_of_what_the_network_is_shown(least, turns):
-    plain = frame_digit(as_picture(1 - np.pad(ink(), 60))).image.astype(int)
-    paper = 1 - np.pad(ink(), 60)
-    light = np.rot90(np.linspace(1, least, 400)[:, None] * np.ones(400), turns)[: paper.shape[0], : paper.shape[1]]
+@pytest.mark.parametrize("kind", ["down", "left", "corner", "corners", "far"])
+def test_light_that_falls_off_across_a_page_changes_little_of_what_the_network_is_shown(least, kind):
+    paper, light = 1 - np.pad(ink(), 60), falling_light(kind, least)
+    plain = frame_digit(as_picture(paper)).image.astype(int)
     found = frame_digit(as_picture(paper * light))
     assert found.inverted and found.centred and np.abs(found.image.astype(int) - plain).mean() < 3
-    assert frame_digit(as_picture(np.ones_like(paper) * light)) is None
+    if kind in ("down", "left", "corner"):
+        assert frame_digit(as_picture(light)) is None
+
+
+@pytest.mark.parametrize("change", [lambda cut: cut, lambda cut: 1 - cut, lambda cut: np.pad(cut, 3, mode="edge")])
+def test_strokes_along_a_side_are_no_falling_light(change):
+    cut = ink()[60:150, 40:100]
+    assert not list(_grounds(as_picture(change(cut))[..., 0]))
+    assert np.abs(frame_digit(as_picture(cut)).image.astype(int) - frame_digit(as_picture(ink())).image).mean() < 3
 
 
 def framed_by(width):

@@ -4,6 +4,7 @@ MNIST's makers scaled each digit to fit a box of 20x20 pixels, keeping its aspec
 middle of 28x28 (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits").
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ _TALL = 0.5
 """A part of this share of the whole's height that stands beside another is a digit of its own."""
 _FRAME = "ink is all round what was found, as of a frame, a dark rim or ruled paper: cut the digit out of it"
 _SEVERAL = "several parts stand side by side, and it is answered as one digit: cut out one digit a picture"
+_OF_THE_RIM = 0.8
+"""The least share of the rim that is ground where light is taken to fall off."""
 _SPECK = 0.05
 """A spot with less than this share of the largest stroke's pixels is dirt."""
 
@@ -49,7 +52,7 @@ class Digit(NamedTuple):
 def frame_digit(picture: np.ndarray, centre: bool = True) -> Digit | None:
     """Frames a picture of one digit, dark on light or light on dark, as MNIST does.
 
-    What is the ground is told by the rim of the picture; where light falls off across it evenly, that is undone. A
+    What is the ground is told by the rim of the picture; where light falls off smoothly across it, that is undone. A
     picture of 28x28 whose centre of mass is where MNIST's are is framed already: it is inverted if it is dark on light,
     and its bytes are kept otherwise.
 
@@ -68,14 +71,13 @@ def frame_digit(picture: np.ndarray, centre: bool = True) -> Digit | None:
     light, inverted = _light_on_dark(gray)
     if not centre or ((height, width) == (SIDE, SIDE) and _is_framed(light)):
         return Digit(fit_image(light[..., None], (SIDE, SIDE, 1)), inverted, False)
-    ground = _sloping_ground(gray)
-    if ground is not None:
+    best = _parted(gray)
+    for ground in _grounds(gray):
         even, turned = _evened(gray, ground)
         if _contrast(even) < LEAST_CONTRAST:
             return None
-        # What looks like a slope may be strokes along a side: then the picture is in two parts as it is.
-        if _parted(even) > _parted(gray):
-            light, inverted = even, turned
+        if _parted(even) > best:
+            light, inverted, best = even, turned, _parted(even)
     image, doubt = _centred(light)
     return Digit(image, inverted, True, doubt)
 
@@ -112,16 +114,44 @@ def _is_framed(light: np.ndarray) -> bool:
     return all(abs(place - SIDE / 2) <= _OFF_CENTRE for place in places)
 
 
-def _sloping_ground(gray: np.ndarray) -> np.ndarray | None:
-    """The ground as a plane through the medians of the four sides, float [H, W]; None where it is as good as level."""
+def _grounds(gray: np.ndarray) -> Iterator[np.ndarray]:
+    """What the ground may be where light falls off across a picture, float [H, W]; nothing where it is level.
+
+    What was fitted to strokes that reach the rim is far from much of it, and is no ground.
+    """
+    for ground in _fitted_grounds(gray):
+        if (np.abs(_rim(gray) - _rim(ground)) < LEAST_CONTRAST).mean() >= _OF_THE_RIM:
+            yield ground
+
+
+def _fitted_grounds(gray: np.ndarray) -> Iterator[np.ndarray]:
+    """A plane by the medians of the sides, and what is curved to second order by those of their middles and corners.
+
+    Each only if its medians are far enough apart to matter.
+    """
     (height, width), edge = gray.shape, _edge(gray)
-    sides = (gray[:edge], gray[-edge:], gray[:, :edge], gray[:, -edge:])
-    top, bottom, left, right = (float(np.median(side)) for side in sides)
-    if max(abs(bottom - top), abs(right - left)) < LEAST_CONTRAST:
-        return None
-    down, across = (np.arange(length) - (length - 1) / 2 for length in (height, width))
-    fall, turn = (bottom - top) / (height - edge), (right - left) / (width - edge)
-    return np.clip((top + bottom + left + right) / 4 + (fall * down[:, None] + turn * across), 0, 255)
+    # From -1 to 1 between the middles of the rim.
+    y, x = ((np.arange(length) - (length - 1) / 2) / ((length - edge) / 2) for length in (height, width))
+    y = y[:, None]
+    top, bottom, left, right = _medians(gray[:edge], gray[-edge:], gray[:, :edge], gray[:, -edge:])
+    if max(abs(bottom - top), abs(right - left)) >= LEAST_CONTRAST:
+        plane = (top + bottom + left + right) / 4 + ((right - left) / 2 * x + (bottom - top) / 2 * y)
+        yield np.clip(plane, 0, 255)
+    rows, columns = (slice(length // 3, length - length // 3) for length in (height, width))
+    middles = _medians(gray[:edge, columns], gray[-edge:, columns], gray[rows, :edge], gray[rows, -edge:])
+    first, last = slice(2 * edge), slice(-2 * edge, None)
+    corners = _medians(gray[first, first], gray[first, last], gray[last, first], gray[last, last])
+    if max(middles + corners) - min(middles + corners) >= LEAST_CONTRAST:
+        (top, bottom, left, right), corner = middles, sum(corners) / 4
+        upright, level = (top + bottom) / 2, (left + right) / 2
+        twist = (corners[0] - corners[1] - corners[2] + corners[3]) / 4
+        straight = (right - left) / 2 * x + (bottom - top) / 2 * y
+        bent = (corner - upright) * (x * x) + (corner - level) * (y * y) + twist * (x * y)
+        yield np.clip(upright + level - corner + straight + bent, 0, 255)
+
+
+def _medians(*parts: np.ndarray) -> list[float]:
+    return [float(np.median(part)) for part in parts]
 
 
 def _evened(gray: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, bool]:

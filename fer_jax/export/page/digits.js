@@ -2,7 +2,7 @@
 // Making of a picture of one digit what MNIST's are, as fer_jax.predict.digits does in Python: white on black, 20 pixels
 // high or wide, its centre of mass in the middle.
 
-const SIDE = 28, BOX = 20, LEAST_CONTRAST = 32, LONGEST_SIDE = 1024, SPECK = 0.05, OFF_CENTRE = 0.75, LEAST_LIGHT = 64;
+const SIDE = 28, BOX = 20, LEAST_CONTRAST = 32, LONGEST_SIDE = 1024, SPECK = 0.05, OFF_CENTRE = 0.75, LEAST_LIGHT = 64, OF_THE_RIM = 0.8;
 
 /** Half-way numbers go to the even neighbour, as Python and NumPy have it. */
 function toEven(value) {
@@ -82,18 +82,52 @@ function isFramed(light) {
   return [sumX / sum, sumY / sum].every((mean) => Math.abs(mean - SIDE / 2) <= OFF_CENTRE);
 }
 
-/** The ground as a plane through the medians of the four sides, or null where it is as good as level. */
-function slopingGround({ width, height, data }) {
-  const edge = edgeOf({ width, height });
-  const side = (isIn) => median(data.filter((_, place) => isIn(place % width, Math.floor(place / width))));
-  const [top, bottom] = [side((x, y) => y < edge), side((x, y) => y >= height - edge)];
-  const [left, right] = [side((x) => x < edge), side((x) => x >= width - edge)];
-  if (Math.max(Math.abs(bottom - top), Math.abs(right - left)) < LEAST_CONTRAST) return null;
-  const fall = (bottom - top) / (height - edge), turn = (right - left) / (width - edge);
-  return Float64Array.from(data, (_, place) => {
-    const down = Math.floor(place / width) - (height - 1) / 2, across = (place % width) - (width - 1) / 2;
-    return Math.min(255, Math.max(0, (top + bottom + left + right) / 4 + (fall * down + turn * across)));
+/** What the ground may be where light falls off; where most of the rim is far from it, it was fitted to strokes. */
+function grounds(gray) {
+  const { width, height } = gray, seen = rim(gray);
+  return fittedGrounds(gray).filter((ground) => {
+    const near = rim({ width, height, data: ground }).filter((value, at) => Math.abs(seen[at] - value) < LEAST_CONTRAST);
+    return near.length / seen.length >= OF_THE_RIM;
   });
+}
+
+/** A plane by the medians of the sides, and a curved one by those of their middles and of the corners. */
+function fittedGrounds({ width, height, data }) {
+  const edge = edgeOf({ width, height }), found = [];
+  const part = (x0, x1, y0, y1) => {
+    const values = [];
+    for (let y = y0; y < y1; y++) for (let x = x0; x < x1; x++) values.push(data[y * width + x]);
+    return median(values);
+  };
+  const sides = (x0, x1, y0, y1) => [
+    part(x0, x1, 0, edge), part(x0, x1, height - edge, height), part(0, edge, y0, y1), part(width - edge, width, y0, y1),
+  ];
+  // From -1 to 1 between the middles of the rim.
+  const from = (place, length) => (place - (length - 1) / 2) / ((length - edge) / 2);
+  const add = (valueAt) => found.push(Float64Array.from(data, (_, place) => {
+    const x = from(place % width, width), y = from(Math.floor(place / width), height);
+    return Math.min(255, Math.max(0, valueAt(x, y)));
+  }));
+  {
+    const [top, bottom, left, right] = sides(0, width, 0, height);
+    if (Math.max(Math.abs(bottom - top), Math.abs(right - left)) >= LEAST_CONTRAST) {
+      add((x, y) => (top + bottom + left + right) / 4 + (((right - left) / 2) * x + ((bottom - top) / 2) * y));
+    }
+  }
+  const third = (length) => [Math.floor(length / 3), length - Math.floor(length / 3)];
+  const middles = sides(...third(width), ...third(height)), [w, h] = [width - 2 * edge, height - 2 * edge];
+  const corners = [part(0, 2 * edge, 0, 2 * edge), part(w, width, 0, 2 * edge), part(0, 2 * edge, h, height), part(w, width, h, height)];
+  if (Math.max(...middles, ...corners) - Math.min(...middles, ...corners) >= LEAST_CONTRAST) {
+    const [top, bottom, left, right] = middles, corner = corners.reduce((sum, value) => sum + value) / 4;
+    const upright = (top + bottom) / 2, level = (left + right) / 2;
+    const twist = (corners[0] - corners[1] - corners[2] + corners[3]) / 4;
+    add((x, y) => {
+      const straight = ((right - left) / 2) * x + ((bottom - top) / 2) * y;
+      const bent = (corner - upright) * (x * x) + (corner - level) * (y * y) + twist * (x * y);
+      return upright + level - corner + straight + bent;
+    });
+  }
+  return found;
 }
 
 /** A picture as on level ground, light on dark; light multiplies what is on paper. */
@@ -221,12 +255,11 @@ function frameDigit(image) {
   let inverted = isInverted(gray);
   let light = inverted ? gray.data.map((value) => 255 - value) : gray.data;
   if (width === SIDE && height === SIDE && isFramed(light)) return { pixels: light, inverted };
-  const ground = slopingGround(gray);
-  if (ground) {
+  let best = parted(gray.data);
+  for (const ground of grounds(gray)) {
     const even = evened(gray, ground);
     if (contrast(even.light) < LEAST_CONTRAST) return null;
-    // What looks like a slope may be strokes along a side: then the picture is in two parts as it is.
-    if (parted(even.light) > parted(gray.data)) ({ light, inverted } = even);
+    if (parted(even.light) > best) ({ light, inverted, best } = { ...even, best: parted(even.light) });
   }
   return { pixels: centred({ width, height, data: light }), inverted };
 }
