@@ -13,6 +13,7 @@ from fer_jax.evaluate import EvalSplit, Scores, evaluate
 from fer_jax.forms import misfit
 from fer_jax.metrics import Progress
 from fer_jax.provenance import layout
+from fer_jax.record import prefix, standing
 from fer_jax.sharding import by_member, on_host, place, replicated
 from fer_jax.steps import TrainState
 
@@ -55,6 +56,44 @@ def set_unranked_aside(workdir: Path) -> None:
         warn(f"{name} is damaged: what it is ranked by cannot be read; it is set aside")
     # With none too: processes that see a folder at other moments must all come to where they wait.
     set_aside(workdir, steps)
+
+
+def standing_of(
+    run: Run,
+    record: Mapping[str, Any],
+    state: TrainState,
+    best: TrainState | None,
+    scores: Sequence[Scores] | None,
+) -> dict[str, Any]:
+    """What a checkpoint tells of where training stands, and what its states compute, to be checked when it is restored.
+
+    Args:
+      run: that is trained.
+      record: of the run, now.
+      state: that is saved.
+      best: the best state of each member, where these are saved with it.
+      scores: of each member's state on the watched split; None inside an epoch.
+    """
+    told = {
+        "standing": standing(record),
+        "scores": scores and _in_a_record(run, [(one.loss, one.accuracy) for one in scores]),
+        "logits": probe_logits(run, state),
+        "layout": layout(),
+    }
+    if best is not None:
+        names = f"{prefix(run)}_loss", f"{prefix(run)}_accuracy"
+        found = [entry and tuple(entry[name] for name in names) for entry in record["best"]]
+        told["best"] = {
+            "scores": _in_a_record(run, found) if all(found) else None,
+            "logits": probe_logits(run, best),
+        }
+    return told
+
+
+def _in_a_record(run: Run, found: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Each member's loss and accuracy on the watched split, as a checkpoint's record has them."""
+    losses, accuracies = (run.members.pack(column) for column in zip(*found, strict=True))
+    return {"split": run.splits.watched_name, "loss": losses, "accuracy": accuracies}
 
 
 def restore_newest(run: Run, checkpoints: Checkpoints) -> Restored | None:

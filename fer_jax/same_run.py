@@ -37,26 +37,39 @@ def read_run(workdir: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | Non
     A key that did not exist yet when the run began has its default, which changes nothing.
 
     Raises:
-      UserError: one is not what a run writes, or is missing where there are checkpoints.
+      UserError: one is not what a run writes.
     """
     found = []
     for name, needed in _NEEDED.items():
         content = read_json(workdir / name)
-        there = (workdir / name).exists()
-        wrong = misfit(content, needed) if there else None
+        wrong = misfit(content, needed) if (workdir / name).exists() else None
         if wrong is not None:
             raise _damaged(workdir, name, wrong or "all of it")
-        if not there and saved_steps(workdir):
-            raise UserError(
-                f"{workdir} holds the checkpoints of a run, and no {name}, without which nothing tells whether this is "
-                f"the same run: restore it, or name another --workdir"
-            )
         found.append(content)
     config, record = found
     config = config and json.loads(resolve(config).to_json())
     if config and record:
         _check_record(workdir, config, record)
     return config, record
+
+
+def check_told_of(workdir: Path, config: Mapping[str, Any] | None, record: Mapping[str, Any] | None) -> None:
+    """Checks that the checkpoints in a folder, if there are any, have the files that tell which run they are of.
+
+    Args:
+      workdir: the run's folder.
+      config: its config and
+      record: its record, as `read_run` gives them.
+
+    Raises:
+      UserError: one is missing.
+    """
+    missing = [name for name, found in ((CONFIG_FILE, config), (FILE, record)) if found is None]
+    if missing and saved_steps(workdir):
+        raise UserError(
+            f"{workdir} holds the checkpoints of a run, and no {missing[0]}, without which nothing tells whether this "
+            "is the same run: restore it, or name another --workdir"
+        )
 
 
 def _check_record(workdir: Path, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:

@@ -28,9 +28,9 @@ from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
 from fer_jax.over_seeds import over_seeds
 from fer_jax.pacing import Pace, calls
-from fer_jax.record import begin_record, count_test_read, epoch_line, note_scores, nothing_done, prefix, standing
-from fer_jax.resume import empty_progress, lost_best, probe_logits, restore_newest, set_unranked_aside, verify
-from fer_jax.same_run import CONFIG_FILE, check_same_run, read_run
+from fer_jax.record import begin_record, count_test_read, epoch_line, note_scores, nothing_done, prefix
+from fer_jax.resume import empty_progress, lost_best, restore_newest, set_unranked_aside, standing_of, verify
+from fer_jax.same_run import CONFIG_FILE, check_same_run, check_told_of, read_run
 from fer_jax.score_table import name_values
 from fer_jax.sharding import on_host
 from fer_jax.signals import StopSignals
@@ -108,6 +108,7 @@ def _go_on(
 ) -> dict[str, Any]:
     """Does what is left of a run in its folder; what stands in run.json at the end."""
     old, record = read_run(folder)
+    check_told_of(folder, old, record)
     if record is not None and not record["step"] and not saved_steps(folder):
         # Nothing was trained, so nothing can be lost, and any run may begin here.
         old = record = None
@@ -302,32 +303,12 @@ def _save(
     """Saves where training stands, with what is needed to check it when it is restored."""
     run, record = session.run, session.record
     record["step"] = steps_taken(state)
-    arrays: dict[str, Any] = {"state": state, "progress": progress}
-    told = {
-        "standing": standing(record),
-        "lines": session.lines,
-        "scores": scores and _checked_scores(run, [(one.loss, one.accuracy) for one in scores]),
-        "logits": probe_logits(run, state),
-        "layout": provenance.layout(),
-    }
-    if best is not None:
-        arrays["best"] = best
-        names = f"{prefix(run)}_loss", f"{prefix(run)}_accuracy"
-        found = [entry and tuple(entry[name] for name in names) for entry in record["best"]]
-        told["best"] = {
-            "scores": _checked_scores(run, found) if all(found) else None,
-            "logits": probe_logits(run, best),
-        }
+    arrays = {"state": state, "progress": progress, **({"best": best} if best is not None else {})}
+    told = {**standing_of(run, record, state, best, scores), "lines": session.lines}
     # A later best is better than an earlier one, and both are better than any other; with several members none counts.
     ranked = scores is not None and not run.members.many
     rank = float(record["epoch"] if is_best else 0) if ranked else None
     session.checkpoints.save(record["step"], arrays, told, rank)
-
-
-def _checked_scores(run: Run, found: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """What a checkpoint tells of its states' scores: each member's loss and accuracy on the watched split."""
-    losses, accuracies = (run.members.pack(column) for column in zip(*found, strict=True))
-    return {"split": run.splits.watched_name, "loss": losses, "accuracy": accuracies}
 
 
 def _evaluate_watched(session: Session, state: TrainState, watched: EvalSplit) -> list[Scores]:

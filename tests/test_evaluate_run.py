@@ -128,7 +128,6 @@ def test_a_folder_without_a_run_is_told_with_a_neighbour_that_has_one(copy, tmp_
 
 def test_a_run_killed_before_its_first_checkpoint_is_told(copy):
     (copy / "seed" / "run.json").unlink()
-    shutil.rmtree(copy / "seed" / "checkpoints")
     with pytest.raises(ConfigError, match="holds no run"):
         evaluate_run(str(copy / "seed"))
 

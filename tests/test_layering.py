@@ -83,9 +83,10 @@ FLOORS = [
     },
     {"build"},
     {
-        *("card", "pacing", "record", "resume", "same_run", "seen"),
+        *("card", "pacing", "record", "same_run", "seen"),
         *("sweep.grid",),
     },
+    {"resume"},
     {
         *("final_scores", "open_run"),
         *("sweep.jobs", "sweep.results"),
