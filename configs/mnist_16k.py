@@ -5,8 +5,8 @@
 The document states val 99.39 (last epoch) and 99.40 (best epoch, chosen on the test split) for one run, and no
 optimiser, batch or schedule: Adam at a constant 0.001, batch 128 and 20 epochs are taken.
 
-Here: 97.82 after 2 epochs (one seed, 77 s an epoch on one busy core of an x86-64 machine with AVX-512,
-experiments/2026-11-21_eight_networks); the whole recipe has not been run yet.
+Here: 99.31 last and 99.32 best on the test split (one seed, the whole recipe, 27 minutes on one busy core of an
+x86-64 machine with AVX-512; experiments/mnist_eight_networks).
 """
 
 from fer_jax.build import default_config
