@@ -385,10 +385,8 @@ def _check_each(config: ml_collections.ConfigDict, members: Members) -> tuple[mo
 def _check_fits(config: ml_collections.ConfigDict, model: models.Network, dataset: DataSet) -> None:
     classes = len(dataset.class_names)
     if classes != model.num_classes:
-        advice = "choose a network and a data set that fit each other"
-        if "num_classes" in config.model:
-            advice = f"set config.model.num_classes = {classes}"
         raise ConfigError(
             f"config.model.name = '{config.model.name}' tells {model.num_classes} classes apart, but "
-            f"config.data.name = '{dataset.name}' has {classes} ({', '.join(dataset.class_names)}): {advice}"
+            f"config.data.name = '{dataset.name}' has {classes} ({', '.join(dataset.class_names)}): set "
+            f"config.model.num_classes = {classes}"
         )
