@@ -145,5 +145,7 @@ def test_a_network_of_other_classes_than_the_data_is_refused():
         build(config)
     config.model.num_classes = 10
     assert build(config).splits.train.images.shape[1:] == (48, 48, 1)
-    with pytest.raises(ConfigError, match="10 classes apart.*'synthetic_faces' has 7 .angry.*set config.model.num_classes = 7"):
+    with pytest.raises(
+        ConfigError, match="10 classes apart.*'synthetic_faces' has 7 .angry.*set config.model.num_classes = 7"
+    ):
         build(default_config("mnist_15k", "synthetic_faces"))
