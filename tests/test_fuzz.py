@@ -123,6 +123,19 @@ def test_the_oracle_finds(folder, monkeypatch, read, message):
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_the_oracle_finds_memory_that_lay_free_in_the_heap(folder):
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("this system does not tell how much memory a process has had")
+    # Freed once, so much is taken from the heap from then on; the last arrays keep the heap from shrinking.
+    np.ones(31 << 17)
+    large = [np.ones(8 << 17) for _ in range(60)]
+    small = [np.ones(1000) for _ in range(200)]
+    del large
+    with pytest.raises(AssertionError, match="it took"):
+        judged(Reader(write(), hold_memory, lambda found, known: None), folder)
+    del small
+
+
 def test_the_oracle_finds_wrong_data(folder):
     reader = Reader(write(), lambda folder: 1, lambda found, known: np.testing.assert_equal(found, 2))
     with pytest.raises(AssertionError, match="Items are not equal"):
