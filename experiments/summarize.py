@@ -1,6 +1,6 @@
 """From finished runs to an experiment's results.jsonl and table.md, and for runs of one network its curve.png.
 
-    python experiments/summarize.py experiments/2026-11-21_facial_expressions runs/facial_expressions,data.fold=*
+    python experiments/summarize.py experiments/2026-11-21_eight_networks runs/*
 
 A row of results.jsonl is a run, with every epoch's numbers and, where the test split was scored in more than one way
 (without twins, as FER+ labels it, with test-time augmentation) or macro-F1 selected, all its scores. The figure needs

@@ -31,7 +31,12 @@ from fer_jax.lock import only_one
 FLAGS = flags.FlagValues()
 FLAGS.set_gnu_getopt(True)
 _LIST = flags.DEFINE_bool("list", False, "Print the ids of all numbers.", flag_values=FLAGS)
-_SEEDS = flags.DEFINE_integer("seeds", 0, "Run the first so many of its seeds; default: all.", flag_values=FLAGS)
+_SEEDS = flags.DEFINE_integer(
+    "seeds",
+    0,
+    "Run the first so many of its seeds, or of its cells where there are folds; default: all.",
+    flag_values=FLAGS,
+)
 _EXPERIMENTS = flags.DEFINE_string(
     "experiments", "experiments", "The folder that holds a folder for each experiment.", flag_values=FLAGS
 )
@@ -120,7 +125,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
       file: the experiment.
       name: of the experiment, as ids have it.
       wanted: the number's id without that.
-      seeds: the first so many of its seeds; 0 is all.
+      seeds: the first so many of its seeds, or of its cells where there are folds; 0 is all.
       workdir: the folder of the runs; '' is runs/reproduce/<name>.
       data_dir: as in training.
 
@@ -144,11 +149,11 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
         raise ConfigError(f"no number '{name}/{wanted}'; {did_you_mean(f'{name}/{wanted}', ids)}")
     n, m = len(claim.values), seeds or len(claim.values)
     if m > n:
-        raise ConfigError(f"--seeds={m}: '{name}/{wanted}' is of {n} seeds")
+        raise ConfigError(f"--seeds={m}: '{name}/{wanted}' is of {n} {grid.one_repeat}s")
     folder = local(workdir or f"runs/reproduce/{name}")
     if folder.resolve().is_relative_to(file.parent.resolve()):
         raise ConfigError(f"--workdir={folder} is in the experiment's folder, which must stay as it is: name another")
-    cells = [cell for cell in grid.cells() if cell.variant in claim.variants and cell.seed in claim.seeds[:m]]
+    cells = [cell for cell in grid.cells() if cell.variant in claim.variants and cell.repeat in claim.repeats[:m]]
     check_same_data(results, kept, check_data(grid, cells, data_dir))
     rows: list[Row] = []
     with only_one(folder):
@@ -160,7 +165,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
         raise UserError(f"{cell} could not be run again: {sentence}")
     again = make_number(claim.id, claim.variants, claim.path, rows_of(keep(grid, rows)))
     assert again is not None
-    values = [value for seed, value in zip(again.seeds, again.values, strict=True) if seed in claim.seeds[:m]]
+    values = [value for one, value in zip(again.repeats, again.values, strict=True) if one in claim.repeats[:m]]
     mean, signed = sum(values) / m, len(claim.variants) == 2
     found = Percent(mean, signed=signed).text()
     stated = Percent(claim.mean, claim.half_width, signed=signed).text()
@@ -172,7 +177,7 @@ def reproduce(file: Path, name: str, wanted: str, *, seeds: int = 0, workdir: st
         say(f"  difference: {difference}")
         also = f", and {doubt}" if doubt else ""
         raise NoVerdict(
-            f"{name}/{claim.id}: {found} is {difference} from what is stated, and one seed gives no interval to judge "
+            f"{name}/{claim.id}: {found} is {difference} from what is stated, and one run gives no interval to judge "
             f"that by{also}"
         )
     half = prediction_half_width(claim.values, m)

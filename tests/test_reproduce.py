@@ -139,7 +139,7 @@ def test_a_number_of_one_seed_is_compared_and_not_judged(command, experiments, t
     assert "stated:  60.00 (n = 1)" in result.out and "now:     59.00 (m = 1: 59.00)" in result.out
     assert "difference: -1.00" in result.out
     assert result.err == (
-        "fer_jax: dropout/more/last: 59.00 is -1.00 from what is stated, and one seed gives no interval to judge that "
+        "fer_jax: dropout/more/last: 59.00 is -1.00 from what is stated, and one run gives no interval to judge that "
         "by\n"
     )
 

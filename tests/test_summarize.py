@@ -20,7 +20,7 @@ def summarize():
     return module
 
 
-@pytest.mark.parametrize("name", ["2026-11-21_eight_networks", "2026-11-21_facial_expressions"])
+@pytest.mark.parametrize("name", ["2026-11-21_eight_networks"])
 def test_a_published_table_is_that_of_its_results(summarize, name):
     rows = [json.loads(line) for line in (EXPERIMENTS / name / "results.jsonl").read_text().splitlines()]
     assert summarize.table(rows) == (EXPERIMENTS / name / "table.md").read_text()

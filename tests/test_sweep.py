@@ -638,7 +638,7 @@ def test_who_is_trained_with_whom_does_not_depend_on_a_kill():
 
 def test_a_digest_tells_what_changes_a_number_and_nothing_else():
     def of(**changes):
-        return next(iter(make([Variant("a")], **changes).recipes.values())).digest
+        return make([Variant("a")], **changes).cells()[0].digest
 
     plain = of()
     same = {"seed": 5, "num_seeds": 3, "checkpoint.keep": 5, "steps_per_call": 7, "data.fallback": "digits"}

@@ -93,6 +93,8 @@ class Experiment:
       base: the config that the variants differ from.
       variants: at least one, in the order of the tables.
       seeds: how many, counted from the base config's `seed`; every variant has the same.
+      folds: each seed is trained on the folds 0 to `folds` - 1 of `config.data.fold`, for data that are made of
+        folds; 0 is the one that the config states.
       baseline: the name of the variant that the others are compared with; '' is the first.
 
     Raises:
@@ -102,6 +104,7 @@ class Experiment:
     base: ml_collections.ConfigDict
     variants: Sequence[Variant]
     seeds: int
+    folds: int = 0
     baseline: str = ""
 
     def __post_init__(self) -> None:
@@ -121,6 +124,8 @@ class Experiment:
             raise ConfigError("variants is empty: an experiment has at least one, Variant('base')")
         if not isinstance(self.seeds, int) or isinstance(self.seeds, bool) or self.seeds < 1:
             raise ConfigError(f"seeds must be a whole number of at least 1, not {shown(self.seeds)}")
+        if not isinstance(self.folds, int) or isinstance(self.folds, bool) or self.folds < 0:
+            raise ConfigError(f"folds must be a whole number of at least 0, not {shown(self.folds)}")
         seen: dict[str, Variant] = {}
         for variant in self.variants:
             # File systems and readers may not tell 'A' from 'a', and ids have '-' for each space.

@@ -1,4 +1,4 @@
-"""The grid of an experiment: its cells, each a variant with a seed, and what a cell's number depends on."""
+"""The grid of an experiment: its cells, each a variant with a seed on a fold, and what a cell's number depends on."""
 
 import hashlib
 import json
@@ -21,15 +21,30 @@ _NO_NUMBER = (*OF_THE_SWEEP, "steps_per_call", "sharding", "uneven_batch", "max_
 """Keys that change no number of a cell, or say which cell it is; so does all of `checkpoint`."""
 
 
+class Repeat(NamedTuple):
+    """What tells the cells of a variant apart; `fold` is None in an experiment without folds."""
+
+    seed: int
+    fold: int | None = None
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}" if self.fold is None else f"seed {self.seed}, fold {self.fold}"
+
+
 class Cell(NamedTuple):
-    """A variant with a seed: one trained network; `digest` is its variant's."""
+    """A variant with a seed, on a fold: one trained network; `digest` is its variant's on that fold."""
 
     variant: str
-    seed: int
+    repeat: Repeat
     digest: str
 
     def __str__(self) -> str:
-        return f"{self.variant}, seed {self.seed}"
+        return f"{self.variant}, {self.repeat}"
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return self.repeat.seed
 
 
 @dataclass(frozen=True)
@@ -38,9 +53,9 @@ class Recipe:
 
     Attributes:
       variant: as the experiment states it.
-      config: resolved, with the seed of the first cell.
+      config: resolved, with the seed of the first cell and the fold that the variant states.
       changes: how the config differs from the base config, as JSON.
-      digest: of what its numbers depend on; see `digest`.
+      digests: of what its numbers depend on, by fold; see `digest`.
       image_shape: (height, width, channels) of its network.
       params: of its network: in all, trainable and not.
       multiply_adds: of its network, for one image; None if unknown.
@@ -49,15 +64,18 @@ class Recipe:
     variant: Variant
     config: ml_collections.ConfigDict
     changes: dict[str, Any]
-    digest: str
+    digests: dict[int | None, str]
     image_shape: tuple[int, int, int]
     params: dict[str, int]
     multiply_adds: int | None
 
-    @property
-    def data_key(self) -> str:
+    def data(self, fold: int | None) -> dict[str, Any]:
+        """The section `data` of its config, on a fold."""
+        return on_fold(self.config, fold)["data"]
+
+    def data_key(self, fold: int | None) -> str:
         """Two recipes that have the same are trained on the same data."""
-        return f"{self.config.data.to_json()} {self.image_shape}"
+        return f"{json.dumps(self.data(fold), sort_keys=True)} {self.image_shape}"
 
 
 @dataclass(frozen=True)
@@ -95,9 +113,30 @@ class Grid:
         """Of every variant."""
         return list(range(self.first_seed, self.first_seed + self.experiment.seeds))
 
+    @property
+    def folds(self) -> list[int | None]:
+        """That each seed is trained on; None is the one that the config states."""
+        return folds_of(self.experiment)
+
+    @property
+    def repeated(self) -> str:
+        """What a number is the mean over, in a word."""
+        folds, seeds = self.experiment.folds > 1, self.experiment.seeds > 1
+        return "seeds and folds" if folds and seeds else "folds" if folds else "seeds"
+
+    @property
+    def one_repeat(self) -> str:
+        """What tells the cells of a variant apart, in a word."""
+        return "cell" if self.experiment.folds else "seed"
+
     def cells(self) -> list[Cell]:
         """All, variant by variant."""
-        return [Cell(name, seed, recipe.digest) for name, recipe in self.recipes.items() for seed in self.seeds]
+        return [
+            Cell(name, Repeat(seed, fold), recipe.digests[fold])
+            for name, recipe in self.recipes.items()
+            for fold in self.folds
+            for seed in self.seeds
+        ]
 
     def check_unchanged(self, kept: str) -> None:
         """Checks that the file is what it was.
@@ -152,10 +191,10 @@ def make_grid(file: Path, content: bytes, question: str, experiment: Experiment)
     by_digest: dict[str, str] = {}
     for variant in experiment.variants:
         try:
-            recipe = _recipe(variant, base, experiment.seeds)
+            recipe = _recipe(variant, base, experiment)
         except ConfigError as error:
             raise ConfigError(f"variant '{variant.name}': {error}") from error
-        other = by_digest.setdefault(recipe.digest, variant.name)
+        other = by_digest.setdefault(next(iter(recipe.digests.values())), variant.name)
         if other != variant.name:
             raise ConfigError(f"variants '{other}' and '{variant.name}' are the same config: leave one out")
         recipes[variant.name] = recipe
@@ -180,7 +219,18 @@ def _check_comparable(recipes: Mapping[str, Recipe]) -> None:
         )
 
 
-def _recipe(variant: Variant, base: ml_collections.ConfigDict, seeds: int) -> Recipe:
+def folds_of(experiment: Experiment) -> list[int | None]:
+    """See `Grid.folds`."""
+    return [*range(experiment.folds)] if experiment.folds else [None]
+
+
+def on_fold(config: ml_collections.ConfigDict, fold: int | None) -> dict[str, Any]:
+    """The values of a config, on another fold of its data where one is given."""
+    values = config.to_dict()
+    return values if fold is None else {**values, "data": {**values["data"], "fold": fold}}
+
+
+def _recipe(variant: Variant, base: ml_collections.ConfigDict, experiment: Experiment) -> Recipe:
     own = base if variant.config is None else resolve(variant.config)
     if own.vary:
         raise ConfigError("config.vary is the sweep's own: make each of its combinations a variant")
@@ -190,9 +240,11 @@ def _recipe(variant: Variant, base: ml_collections.ConfigDict, seeds: int) -> Re
         _check_key(own, key)
         if key in OF_THE_SWEEP:
             raise ConfigError(f"config.{key} is the sweep's own: the seeds are counted from the base config's seed")
+        if key == "data.fold" and experiment.folds:
+            raise ConfigError(f"config.data.fold is the sweep's own: it trains on each of {experiment.folds} folds")
         (stated[section] if dot else stated)[name] = value
     # As many seeds as there are, so that there are so many.
-    config = resolve({**stated, "seed": base.seed, "num_seeds": seeds, "vary": None})
+    config = resolve({**stated, "seed": base.seed, "num_seeds": experiment.seeds, "vary": None})
     model, summary = check_config(config)
     config = resolve({**config.to_dict(), "num_seeds": 1})
     flat, of_base = (dict(flatten(json.loads(one.to_json()))) for one in (config, base))
@@ -201,7 +253,8 @@ def _recipe(variant: Variant, base: ml_collections.ConfigDict, seeds: int) -> Re
         key: value for key, value in flat.items() if key not in OF_THE_SWEEP and of_base.get(key, absent) != value
     }
     params = {"total": summary.total, "trainable": summary.trainable, "non_trainable": summary.non_trainable}
-    return Recipe(variant, config, changes, digest(config), model.image_shape, params, summary.multiply_adds)
+    digests = {fold: digest(on_fold(config, fold)) for fold in folds_of(experiment)}
+    return Recipe(variant, config, changes, digests, model.image_shape, params, summary.multiply_adds)
 
 
 def _check_key(config: ml_collections.ConfigDict, key: str) -> None:

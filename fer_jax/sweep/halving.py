@@ -13,7 +13,7 @@ import ml_collections
 from fer_jax.data import WITH_VALIDATION
 from fer_jax.errors import ConfigError
 from fer_jax.sweep.experiment import Experiment, Variant
-from fer_jax.sweep.grid import make_grid
+from fer_jax.sweep.grid import Repeat, make_grid
 from fer_jax.sweep.numbers import rows_of
 from fer_jax.sweep.results import FILE, Row, keep, read_results
 
@@ -75,7 +75,7 @@ def _at(trial: Variant, epochs: int, base: ml_collections.ConfigDict) -> Variant
     return Variant(f"{trial.name}, {epochs} epochs", changes, trial.config)
 
 
-def _rank(rows: Mapping[int, Row]) -> tuple[float, float]:
+def _rank(rows: Mapping[Repeat, Row]) -> tuple[float, float]:
     """The smaller the better."""
     accuracy, loss = (sum(row["best"][f"val_{name}"] for row in rows.values()) for name in ("accuracy", "loss"))
     return -accuracy, loss

@@ -1,5 +1,7 @@
 """Which cells are trained together: seeds of one variant, and variants that differ only in what `config.vary` varies.
 
+Cells on different folds have different data, and never are.
+
 A job is one run of `fer_jax.train`. A member of a run ends as it would alone to rounding, not to the bit; so who is
 trained with whom must not depend on what a kill has left undone. Jobs are therefore cut from the whole grid, and cut
 again only where a job that was never started has cells that need no training.
@@ -16,7 +18,7 @@ import ml_collections
 from fer_jax import models
 from fer_jax.build import resolve
 from fer_jax.config import defaults, flatten
-from fer_jax.sweep.grid import OF_THE_SWEEP, Cell, Grid, Recipe
+from fer_jax.sweep.grid import OF_THE_SWEEP, Cell, Grid, Recipe, Repeat, on_fold
 from fer_jax.vary import keys_that_vary
 
 
@@ -40,7 +42,8 @@ class Job(NamedTuple):
         # The seeds of a job are consecutive, and the same for each of its variants.
         found = next(iter(seeds.values()))
         words = f"seed {found[0]}" if len(found) == 1 else f"seeds {found[0]} to {found[-1]}"
-        return f"{'; '.join(seeds)}, {words}"
+        fold = self.cells[0].repeat.fold
+        return f"{'; '.join(seeds)}, {words}{'' if fold is None else f', fold {fold}'}"
 
     def place(self, cell: Cell, grid: Grid, members: Sequence[dict[str, Any]] | None) -> int:
         """The place of a cell among the members of the run, as run.json lists them; 0 in a run of one."""
@@ -80,16 +83,18 @@ def alone(grid: Grid, cells: Iterable[Cell]) -> list[Job]:
 
 def _cut(grid: Grid, cells: Sequence[Cell], at_once: int) -> list[Job]:
     """Cuts cells into jobs; the order is that of each job's first seed, and then of the grid."""
-    blocks: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    blocks: dict[tuple[str, tuple[Repeat, ...]], list[str]] = {}
     for name, recipe in grid.recipes.items():
-        seeds = [cell.seed for cell in cells if cell.variant == name]
-        for chunk in _consecutive(seeds, at_once):
-            blocks.setdefault((_family(recipe), chunk), []).append(name)
-    by_cell = {(cell.variant, cell.seed): cell for cell in cells}
+        for fold in grid.folds:
+            seeds = [cell.seed for cell in cells if cell.variant == name and cell.repeat.fold == fold]
+            for chunk in _consecutive(seeds, at_once):
+                repeats = tuple(Repeat(seed, fold) for seed in chunk)
+                blocks.setdefault((_family(recipe), repeats), []).append(name)
+    by_cell = {(cell.variant, cell.repeat): cell for cell in cells}
     jobs = []
-    for (_, chunk), names in blocks.items():
-        for together in _products([grid.recipes[name] for name in names], max(1, at_once // len(chunk))):
-            jobs.append(_make_job(grid, [by_cell[one.variant.name, seed] for one in together for seed in chunk]))
+    for (_, repeats), names in blocks.items():
+        for together in _products([grid.recipes[name] for name in names], max(1, at_once // len(repeats))):
+            jobs.append(_make_job(grid, [by_cell[one.variant.name, each] for one in together for each in repeats]))
     order = {cell: place for place, cell in enumerate(cells)}
     return sorted(jobs, key=lambda job: min((cell.seed, order[cell]) for cell in job.cells))
 
@@ -150,7 +155,7 @@ def _make_job(grid: Grid, cells: Sequence[Cell]) -> Job:
     recipes = [grid.recipes[name] for name in dict.fromkeys(cell.variant for cell in cells)]
     seeds = sorted({cell.seed for cell in cells})
     own = {"seed": seeds[0], "num_seeds": len(seeds), "vary": _differing(recipes)}
-    config = resolve({**recipes[0].config.to_dict(), **own})
+    config = resolve({**on_fold(recipes[0].config, cells[0].repeat.fold), **own})
     # How often it saves may change while it is under way.
     stated = {key: value for key, value in json.loads(config.to_json()).items() if key != "checkpoint"}
     name = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The numbers of an experiment: accuracies over the seeds of a variant, and their differences to the baseline."""
+"""The numbers of an experiment: accuracies over the repeats of a variant, and their differences to the baseline."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,61 +7,69 @@ from typing import Any, NamedTuple
 from scipy.special import stdtrit
 
 from fer_jax.scores import t_interval
-from fer_jax.sweep.grid import Grid
+from fer_jax.sweep.grid import Grid, Repeat
 from fer_jax.sweep.results import SCORES, Kept, Row
 
 STATES = {"last": "last epoch", "best": "selected epoch"}
-INTERVAL = "95 % interval of the mean over the seeds (Student's t)"
 
 
 class Number(NamedTuple):
-    """A mean over seeds.
+    """A mean over repeats: over seeds, folds or both.
 
     Attributes:
       id: what `fer_jax.reproduce` calls it by, without the experiment: '<variant>/<what>'.
       variants: whose cells it is made of; the second, if there is one, is subtracted.
       path: where it stands in a row: ('last', 'test_accuracy').
-      values: one a seed, from 0 to 1.
-      seeds: of the values.
+      values: one a repeat, from 0 to 1.
+      repeats: of the values.
     """
 
     id: str
     variants: tuple[str, ...]
     path: tuple[str, ...]
     values: tuple[float, ...]
-    seeds: tuple[int, ...]
+    repeats: tuple[Repeat, ...]
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Over the repeats."""
         return sum(self.values) / len(self.values)
 
     @property
     def half_width(self) -> float | None:
-        """Of the 95 % interval of the mean; None for one seed."""
+        """Of the 95 % interval of the mean; None for one repeat."""
         return t_interval(self.values)[1] if len(self.values) > 1 else None
 
     @property
     def within_noise(self) -> bool | None:
-        """Of a difference: whether its interval contains 0; None for one seed."""
+        """Of a difference: whether its interval contains 0; None for one repeat."""
         return None if self.half_width is None else abs(self.mean) <= self.half_width
 
 
-def rows_of(kept: Kept) -> dict[str, dict[int, Row]]:
-    """The rows by variant and seed."""
-    found: dict[str, dict[int, Row]] = {}
+Rows = Mapping[str, Mapping[Repeat, Row]]
+"""The rows of an experiment, by variant and repeat."""
+
+
+def interval(grid: Grid) -> str:
+    """What stands behind a ±, in words."""
+    return f"95 % interval of the mean over the {grid.repeated} (Student's t)"
+
+
+def rows_of(kept: Kept) -> dict[str, dict[Repeat, Row]]:
+    """The rows by variant and repeat."""
+    found: dict[str, dict[Repeat, Row]] = {}
     for cell, row in kept.by_cell.items():
-        found.setdefault(cell.variant, {})[cell.seed] = row
+        found.setdefault(cell.variant, {})[cell.repeat] = row
     return found
 
 
-def splits_of(rows: Mapping[str, Mapping[int, Row]]) -> list[str]:
+def splits_of(rows: Rows) -> list[str]:
     """The splits that all rows have scores on and that tables show: 'val', 'test', or both."""
     each = [row for of_variant in rows.values() for row in of_variant.values()]
     return [split for split in ("val", "test") if each and all(f"{split}_accuracy" in row["last"] for row in each)]
 
 
-def states_of(rows: Mapping[str, Mapping[int, Row]]) -> dict[str, str]:
+def states_of(rows: Rows) -> dict[str, str]:
     """`STATES`, less the selected one if no row selected any."""
     selects = any(row["selected_by"] for of_variant in rows.values() for row in of_variant.values())
     return {state: words for state, words in STATES.items() if selects or state != "best"}
@@ -72,7 +80,7 @@ def main_split(splits: Sequence[str]) -> str:
     return "test" if "test" in splits else "val"
 
 
-def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Number]:
+def numbers(grid: Grid, rows: Rows) -> dict[str, Number]:
     """Every number of the tables, by its id.
 
     `<variant>/last` and `<variant>/best` are accuracies, `.../val_last` and `.../val_best` those on the validation
@@ -81,7 +89,7 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
 
     Args:
       grid: the experiment.
-      rows: by variant and seed.
+      rows: by variant and repeat.
     """
     splits, baseline = splits_of(rows), grid.experiment.baseline_name
     found: dict[str, Number] = {}
@@ -108,7 +116,7 @@ def numbers(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> dict[str, Numb
     return found
 
 
-def scored(rows: Mapping[int, Row]) -> list[tuple[str, str, str]]:
+def scored(rows: Mapping[Repeat, Row]) -> list[tuple[str, str, str]]:
     """(state, view, subset) of the full scores that all rows of a variant have; 'best' only where it was selected."""
     each = [
         [
@@ -123,16 +131,14 @@ def scored(rows: Mapping[int, Row]) -> list[tuple[str, str, str]]:
     return [place for place in each[0] if all(place in others for others in each)]
 
 
-def make_number(
-    id: str, variants: Sequence[str], path: Sequence[str], rows: Mapping[str, Mapping[int, Row]]
-) -> Number | None:
-    """The number that a path in the rows of a variant makes, or of two the difference; None where no seed has it."""
-    seeds = sorted(set.intersection(*(set(rows.get(name, {})) for name in variants)))
-    if not seeds:
+def make_number(id: str, variants: Sequence[str], path: Sequence[str], rows: Rows) -> Number | None:
+    """The number that a path in the rows of a variant makes, or of two the difference; None where no repeat has it."""
+    repeats = sorted(set.intersection(*(set(rows.get(name, {})) for name in variants)))
+    if not repeats:
         return None
-    first, *second = ([_at(rows[name][seed], path) for seed in seeds] for name in variants)
+    first, *second = ([_at(rows[name][repeat], path) for repeat in repeats] for name in variants)
     values = [a - b for a, b in zip(first, second[0], strict=True)] if second else first
-    return Number(id, tuple(variants), tuple(path), tuple(values), tuple(seeds))
+    return Number(id, tuple(variants), tuple(path), tuple(values), tuple(repeats))
 
 
 def _at(row: Row, path: Sequence[str]) -> float:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from fer_jax.sweep.grid import Grid
-from fer_jax.sweep.numbers import INTERVAL, main_split, make_number, rows_of, splits_of, states_of
-from fer_jax.sweep.results import Kept, Row
+from fer_jax.sweep.numbers import Rows, interval, main_split, make_number, rows_of, splits_of, states_of
+from fer_jax.sweep.results import Kept
 
 DPI = 150
 FORMATS = ("png", "svg")
@@ -32,7 +32,7 @@ def make_plots(grid: Grid, kept: Kept) -> dict[str, bytes]:
     rows = rows_of(kept)
     if not splits_of(rows):
         return {}
-    return {**as_files("accuracy", lambda: _accuracy(grid, rows)), **as_files("curves", lambda: _curves(rows))}
+    return {**as_files("accuracy", lambda: _accuracy(grid, rows)), **as_files("curves", lambda: _curves(grid, rows))}
 
 
 def as_files(name: str, draw: Callable[[], Figure]) -> dict[str, bytes]:
@@ -48,8 +48,8 @@ def as_files(name: str, draw: Callable[[], Figure]) -> dict[str, bytes]:
     return found
 
 
-def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
-    """Of each variant the mean and its interval, and each seed, at the last and at the selected epoch."""
+def _accuracy(grid: Grid, rows: Rows) -> Figure:
+    """Of each variant the mean and its interval, and each cell, at the last and at the selected epoch."""
     split = main_split(splits_of(rows))
     figure = Figure(figsize=(7, 1.6 + 0.55 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -81,12 +81,12 @@ def _accuracy(grid: Grid, rows: Mapping[str, Mapping[int, Row]]) -> Figure:
     axes.set_xlabel(f"{_WORDS[split]} accuracy (%)")
     axes.set_title(grid.name)
     axes.grid(axis="x", alpha=0.3)
-    _legend(figure, axes, f"bars: {INTERVAL}; strokes: each seed")
+    _legend(figure, axes, f"bars: {interval(grid)}; strokes: each {grid.one_repeat}")
     return figure
 
 
-def _curves(rows: Mapping[str, Mapping[int, Row]]) -> Figure:
-    """Training loss and watched accuracy by epoch: of each variant the mean over its seeds, and their range."""
+def _curves(grid: Grid, rows: Rows) -> Figure:
+    """Training loss and watched accuracy by epoch: of each variant the mean over its cells, and their range."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     curves = [row["curve"] for of_variant in rows.values() for row in of_variant.values()]
@@ -107,7 +107,7 @@ def _curves(rows: Mapping[str, Mapping[int, Row]]) -> Figure:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(figure, left, "lines: mean over the seeds; bands: from the lowest seed to the highest")
+    _legend(figure, left, f"lines: mean over the {grid.repeated}; bands: from the lowest to the highest")
     return figure
 
 

@@ -34,7 +34,7 @@ class Progress:
     def __init__(self, grid: Grid, cells: int, kept: int, jobs: Sequence[Job]):
         self._weights = weights(grid)
         self._epochs = {name: recipe.config.epochs for name, recipe in grid.recipes.items()}
-        self._cells, self._kept = cells, kept
+        self._cells, self._kept, self._folds = cells, kept, grid.experiment.folds
         self._left = sum(map(self._work, jobs))
         self._done_here = 0.0
         # Of epochs that began in this process, after the first of their job, which waits for the compiler.
@@ -88,7 +88,8 @@ class Progress:
             split = "test" if "test_accuracy" in row["last"] else "val"
             last, best = (f"{100 * row[state][f'{split}_accuracy']:.2f}" for state in ("last", "best"))
             selected = f", {best} selected (epoch {row['best']['epoch']})" if row["selected_by"] else ""
-            self._say(f"    {row['variant']}, seed {row['seed']}: {split} accuracy {last} last{selected}")
+            fold = f", fold {row['fold']}" if self._folds else ""
+            self._say(f"    {row['variant']}, seed {row['seed']}{fold}: {split} accuracy {last} last{selected}")
         left = f", {self.left()} left" if self._left > 1e-9 * self._whole else ""
         self._say(f"[{self._kept}/{self._cells}] done in {format_seconds(self._elapsed())}{left}")
 

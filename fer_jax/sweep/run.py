@@ -31,20 +31,20 @@ def usual_at_once() -> int:
     return jax.device_count() if jax.default_backend() == "cpu" else AT_ONCE
 
 
-def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[str, str]:
-    """The fingerprint of the data of each variant among cells.
+def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[Cell, str]:
+    """The fingerprint of the data of each cell.
 
     Raises:
       UserError: the data cannot be had, or only a stand-in for them.
     """
-    found: dict[str, str] = {}
+    found: dict[Cell, str] = {}
     read: dict[str, str] = {}
-    for name in dict.fromkeys(cell.variant for cell in cells):
-        recipe = grid.recipes[name]
-        key = recipe.data_key
+    for cell in cells:
+        name, fold, recipe = cell.variant, cell.repeat.fold, grid.recipes[cell.variant]
+        key = recipe.data_key(fold)
         if key not in read:
             try:
-                dataset = data.load(**recipe.config.data, image_shape=recipe.image_shape, data_dir=data_dir)
+                dataset = data.load(**recipe.data(fold), image_shape=recipe.image_shape, data_dir=data_dir)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{grid.file}: variant '{name}': {error}") from error
             if dataset.stand_in_for:
@@ -53,7 +53,7 @@ def check_data(grid: Grid, cells: Iterable[Cell], data_dir: str) -> dict[str, st
                     f"takes no stand-in ({dataset.name}): set FER_JAX_DATA to the folder that holds the data"
                 )
             read[key] = dataset.fingerprint
-        found[name] = read[key]
+        found[cell] = read[key]
     return found
 
 

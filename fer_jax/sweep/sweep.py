@@ -117,7 +117,7 @@ def _read(grid: Grid) -> tuple[Results, Kept]:
                     f"{results.path}: the row of {cell} says {key} = {row[key]}, and its variant has "
                     f"{recipe.config[key]}: restore that line, or take it out"
                 )
-        other, fingerprint = first.setdefault(recipe.data_key, (cell, row["data"]))
+        other, fingerprint = first.setdefault(recipe.data_key(cell.repeat.fold), (cell, row["data"]))
         if row["data"] != fingerprint:
             raise ConfigError(
                 f"{results.path}: the rows of {other} and of {cell} were measured on different data (fingerprints "
@@ -127,17 +127,17 @@ def _read(grid: Grid) -> tuple[Results, Kept]:
     return results, kept
 
 
-def check_same_data(results: Results, kept: Kept, fingerprints: dict[str, str]) -> None:
-    """Checks that the rows of variants were measured on the data that are found now.
+def check_same_data(results: Results, kept: Kept, fingerprints: dict[Cell, str]) -> None:
+    """Checks that the rows of cells were measured on the data that are found now.
 
     Raises:
       ConfigError: they were not.
     """
     for cell, row in kept.by_cell.items():
-        if row["data"] != fingerprints.get(cell.variant, row["data"]):
+        if row["data"] != fingerprints.get(cell, row["data"]):
             raise ConfigError(
                 f"{results.path}: the row of {cell} was measured on other data (fingerprint {row['data'][:12]}) than "
-                f"are found now ({fingerprints[cell.variant][:12]}): name their folder with --data_dir, or move that "
+                f"are found now ({fingerprints[cell][:12]}): name their folder with --data_dir, or move that "
                 "file away to begin anew"
             )
 
@@ -168,15 +168,18 @@ def _show(grid: Grid, results: Results, kept: Kept, folder: Path, data_dir: str,
     from fer_jax.sweep.run import check_data, jobs_of
 
     seeds, pending = grid.seeds, _pending(grid, kept)
-    say(f"{grid.name}: {len(grid.recipes)} variants x {len(seeds)} seeds ({seeds[0]} to {seeds[-1]})")
+    each = len(seeds) * len(grid.folds)
+    sides = [_count(len(grid.recipes), "variant"), f"{_count(len(seeds), 'seed')} ({seeds[0]} to {seeds[-1]})"]
+    sides += [_count(len(grid.folds), "fold")] if grid.experiment.folds else []
+    say(f"{grid.name}: {' x '.join(sides)}")
     if grid.question:
         say(f"    {grid.question.splitlines()[0]}")
     width = max(map(len, grid.recipes))
     for name, recipe in grid.recipes.items():
-        done = [cell.seed for cell in kept.by_cell if cell.variant == name]
+        done = [cell for cell in kept.by_cell if cell.variant == name]
         changes = ", ".join(f"{key} = {value}" for key, value in recipe.changes.items()) or "the base config"
         say(
-            f"    {name:<{width}}  {len(done)}/{len(seeds)} done  {recipe.params['total']:,} parameters, "
+            f"    {name:<{width}}  {len(done)}/{each} done  {recipe.params['total']:,} parameters, "
             f"{recipe.config.epochs} epochs: {changes}"
             + (" (baseline)" if name == grid.experiment.baseline_name else "")
         )

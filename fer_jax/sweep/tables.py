@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from fer_jax.score_table import NAMES
 from fer_jax.sweep.grid import Grid
 from fer_jax.sweep.numbers import (
-    INTERVAL,
     STATES,
     Number,
+    Rows,
+    interval,
     main_split,
     numbers,
     rows_of,
@@ -26,13 +27,13 @@ def make_tables(grid: Grid, kept: Kept) -> dict[str, Table]:
     """By their names: 'variants', 'seeds' and, where there are several ways of scoring, 'scores'."""
     rows = rows_of(kept)
     found = numbers(grid, rows)
-    tables = [_variants(grid, rows, found), _seeds(rows)]
+    tables = [_variants(grid, rows, found), _seeds(grid, rows)]
     if any(scored(of_variant) for of_variant in rows.values()):
         tables.append(_scores(grid, rows, found))
     return {table.name: table for table in tables}
 
 
-def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[str, Number]) -> Table:
+def _variants(grid: Grid, rows: Rows, found: Mapping[str, Number]) -> Table:
     """A row for each variant: accuracies, differences to the baseline, parameters, seconds."""
     splits, baseline, states = splits_of(rows), grid.experiment.baseline_name, states_of(rows)
     main = main_split(splits)
@@ -64,7 +65,7 @@ def _variants(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[
         ]
         table.append([*row, f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"])
     titles = ["variant", "parameters", "epochs", "n", *(title for _, title in columns)]
-    titles += [f"stated, {STATES[state]}" for state in stated] + ["seconds a seed"]
+    titles += [f"stated, {STATES[state]}" for state in stated] + [f"seconds a {grid.one_repeat}"]
     return Table("variants", titles, table, _notes(grid, rows, compared))
 
 
@@ -79,9 +80,11 @@ def _difference(number: Number, n: int) -> Percent:
     return Percent(number.mean, number.half_width, ", ".join(notes), signed=True)
 
 
-def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) -> list[str]:
+def _notes(grid: Grid, rows: Rows, compared: bool) -> list[str]:
     each = [row for of_variant in rows.values() for row in of_variant.values()]
-    notes = [f"Accuracy in per cent; ±: {INTERVAL}."]
+    notes = [f"Accuracy in per cent; ±: {interval(grid)}."]
+    if grid.experiment.folds > 1:
+        notes.append("The folds' training images overlap, so the intervals are a little too narrow.")
     ways: dict[tuple[str, str], list[str]] = {}
     for name, of_variant in rows.items():
         for way in {_way(row) for row in of_variant.values()}:
@@ -102,10 +105,10 @@ def _notes(grid: Grid, rows: Mapping[str, Mapping[int, Row]], compared: bool) ->
         notes.append("The test split was never read.")
     if compared:
         notes.append(
-            f"Δ: the mean paired difference to '{grid.experiment.baseline_name}' (same seeds, same data order) with "
-            f"its interval; '{WITHIN_NOISE}': the interval contains 0."
+            f"Δ: the mean paired difference to '{grid.experiment.baseline_name}' (same {grid.repeated}, same data "
+            f"order) with its interval; '{WITHIN_NOISE}': the interval contains 0."
         )
-    notes.append("Seconds of training a seed, where members of one run share its time.")
+    notes.append(f"Seconds of training a {grid.one_repeat}, where members of one run share its time.")
     missing = len(grid.cells()) - len(each)
     if missing:
         notes.append(f"{missing} of {len(grid.cells())} cells are missing.")
@@ -120,39 +123,41 @@ def _way(row: Row) -> tuple[str, str]:
     return (row["selected_by"], row.get("select_by", "accuracy")) if row["selected_by"] else ("", "")
 
 
-def _seeds(rows: Mapping[str, Mapping[int, Row]]) -> Table:
+def _seeds(grid: Grid, rows: Rows) -> Table:
     """A row for each cell."""
     splits, states = splits_of(rows), states_of(rows)
     selected = ["epoch selected"] if "best" in states else []
-    titles = ["variant", "seed", *(f"{_SPLITS[split]}, {words}" for split in splits for words in states.values())]
+    folds = ["fold"] if grid.experiment.folds else []
+    scored_on = [f"{_SPLITS[split]}, {words}" for split in splits for words in states.values()]
     table: list[list[Value]] = []
     for name, of_variant in rows.items():
         own = states_of({name: of_variant})
-        for seed, row in of_variant.items():
+        for repeat, row in of_variant.items():
             scores = [
                 Percent(row[state][f"{split}_accuracy"]) if state in own else None
                 for split in splits
                 for state in states
             ]
-            table.append(
-                [name, str(seed), *scores, *(row["best"]["epoch"] if "best" in own else None for _ in selected)]
-            )
+            epoch = row["best"]["epoch"] if "best" in own else None
+            which = [str(part) for part in repeat if part is not None]
+            table.append([name, *which, *scores, *(epoch for _ in selected)])
     return Table(
         "seeds",
-        [*titles, *selected],
+        ["variant", "seed", *folds, *scored_on, *selected],
         table,
-        ["Accuracy in per cent, each seed."],
+        [f"Accuracy in per cent, each {grid.one_repeat}."],
     )
 
 
-def _scores(grid: Grid, rows: Mapping[str, Mapping[int, Row]], found: Mapping[str, Number]) -> Table:
-    """A row for each variant, state, view and subset that all of its seeds have."""
+def _scores(grid: Grid, rows: Rows, found: Mapping[str, Number]) -> Table:
+    """A row for each variant, state, view and subset that all of its repeats have."""
     table: list[list[Value]] = []
     for name, of_variant in rows.items():
         for state, view, subset in scored(of_variant):
-            first = next(iter(of_variant.values()))["scores"][state][view][subset]
+            sizes = sorted({row["scores"][state][view][subset]["examples"] for row in of_variant.values()})
+            images: Value = sizes[0] if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
             before = f"{grid.recipes[name].variant.slug}/{state}/{view}/{subset}"
             values = [_percent(found[f"{before}/{score}"]) for score in SCORES]
-            table.append([name, STATES[state], view, NAMES[subset], first["examples"], *values])
+            table.append([name, STATES[state], view, NAMES[subset], images, *values])
     titles = ["variant", "state", "view", "images", "images, n", *SCORES.values()]
-    return Table("scores", titles, table, [f"In per cent; ±: {INTERVAL}."])
+    return Table("scores", titles, table, [f"In per cent; ±: {interval(grid)}."])
