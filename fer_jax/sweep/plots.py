@@ -98,17 +98,23 @@ def _curves(grid: Grid, rows: Rows) -> Figure:
         for split in watched:
             key = f"{split}_accuracy"
             _band(right, [np.multiply(100, curve[key]) for curve in curves if key in curve], style, name)
-    left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
-    # The usual labels are formulas, which are not parsed here.
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    left.yaxis.set_minor_formatter(NullFormatter())
+    left.set(xlabel="epoch")
+    scale_loss(left)
     right.set(xlabel="epoch", ylabel=f"{' or '.join(_WORDS[split] for split in watched)} accuracy (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(figure, left, f"lines: mean over the {grid.repeated}; bands: from the lowest to the highest")
     return figure
+
+
+def scale_loss(axes: Axes) -> None:
+    """The vertical axis is of a training loss: logarithmic, with plain numbers."""
+    axes.set(ylabel="training loss (nats)", yscale="log")
+    # The usual labels are formulas, which are not parsed here.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _band(axes: Axes, values: Sequence[Sequence[float]], style: Mapping[str, Any], label: str) -> None:
