@@ -1,5 +1,7 @@
 """The two layouts compute the same: every layer, every network, forward and backward, and a run of steps."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,11 +56,12 @@ def test_axes_keep_their_names():
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 6])  # 6 is the image's own height: one row comes out.
 @pytest.mark.parametrize("width", [6, 7, 8, 9])
-def test_both_convolutions_are_one(kernel_size, padding, width):
+@pytest.mark.parametrize("features", [5, 32])
+def test_both_convolutions_are_one(kernel_size, padding, width, features):
     """Odd and even numbers of columns, and a single one, with the gradients by the image and by the kernel."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 6, width, 3))
-    kernel = rng.normal(size=(kernel_size, kernel_size, 3, 5))
+    kernel = rng.normal(size=(kernel_size, kernel_size, 3, features))
 
     def outputs(convolution):
         out, vjp = jax.vjp(convolution, x, kernel)
@@ -68,10 +71,24 @@ def test_both_convolutions_are_one(kernel_size, padding, width):
         one = outputs(lambda x, kernel: native(x, kernel, padding))
         other = outputs(lambda x, kernel: moved(by_rows(moved(x, NHWC, HCWN), kernel, padding), HCWN, NHWC))
     sides = (6, width) if padding == "SAME" else (7 - kernel_size, width + 1 - kernel_size)
-    assert one[0].shape == (4, *sides, 5)
+    assert one[0].shape == (4, *sides, features)
     for a, b in zip(one, other, strict=True):
         assert a.dtype == np.float64
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * np.abs(a).max(), strict=True)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="it is the lowering of a CPU")
+@pytest.mark.parametrize("features", [8, 32])
+def test_what_is_behind_a_convolution_is_differentiated_once(features):
+    """And not in each of the sums that are made of the derivative, which made a step half as fast."""
+
+    def loss(x, kernel, weight):
+        return (jax.nn.relu(by_rows(x, kernel, "SAME")) * weight).sum()
+
+    x, kernel, weight = jnp.ones((12, 8, 12, 16)), jnp.ones((3, 3, 8, features)), jnp.ones((12, features, 12, 16))
+    compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, kernel, weight).compile().as_text()
+    # Of the ReLU: where its input is above 0.
+    assert len(re.findall(r"pred\[\S+ compare\(.*direction=GT", compiled)) == 1
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 2e-2), ("float16", 2e-3)])

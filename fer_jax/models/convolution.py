@@ -178,6 +178,8 @@ _WINOGRAD_2 = _Scheme(_Forms(_copies_2, _weights_2, _parts_2), _parts_transposed
 _WINOGRAD_4 = _Forms(_copies_4, _weights_4, _parts_4)
 _LONG, _WIDE = 12, 8
 """Columns and channels from which on four outputs at a time are faster than two."""
+_MANY = 32
+"""Channels of dy from which on its sums are made faster in each row than once for all."""
 
 
 def _scheme(kernel: Array, columns: int) -> _Scheme:
@@ -227,7 +229,9 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     size, _, _, features = kernel.shape
     rows, _, columns, images = dy.shape
     scheme = _scheme(kernel, columns)
-    copies, outputs = lax.optimization_barrier((tuple(scheme.forward.copies(x)), tuple(scheme.parts_transposed(dy))))
+    copies = lax.optimization_barrier(tuple(scheme.forward.copies(x)))
+    # Few channels make rows so short that what is made in each takes longer than what is made once.
+    once = scheme.parts_transposed(dy) if features < _MANY else None
     # On several devices each sums over its own images first: otherwise they would have to meet in every row.
     shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
@@ -237,16 +241,24 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
         # One axis to sum over, the last: with two, XLA transposes the operands first.
         return split.transpose(2, 0, 1, 3).reshape(shares, row.shape[0], -1)
 
+    def outputs(h: Array) -> Sequence[Array]:
+        # In either case the loop reads dy, so that it lies in memory: otherwise XLA would make it anew, with all that
+        # is behind the convolution, in each sum of it.
+        if once is None:
+            return [part[0] for part in scheme.parts_transposed(lax.dynamic_slice_in_dim(dy, h, 1, 0))]
+        first, *others = (_seen(part, h, 1) for part in once)
+        return [first + 0 * dy[h, 0, 0, 0], *others]
+
     def add_row(h: Array, totals: Sequence[Array]) -> Sequence[Array]:
         return [
             total
             + lax.dot_general(
-                by_share(_seen(output, h, 1)),
+                by_share(output),
                 by_share(_seen(copy, h, size)),
                 (((2,), (2,)), ((0,), (0,))),
                 preferred_element_type=dtype,
             )
-            for total, output, copy in zip(totals, outputs, copies, strict=True)
+            for total, output, copy in zip(totals, outputs(h), copies, strict=True)
         ]
 
     start = [jnp.zeros((shares, features, size * copy.shape[1]), dtype) for copy in copies]
