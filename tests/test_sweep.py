@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import JAX_CACHE, assert_refused, call_command
 from sweep_files import HEAD, TWO, FakeTraining, write_experiment
@@ -667,6 +668,17 @@ def test_a_base_that_varies_is_refused():
         ConfigError, match="'a': config.vary is the sweep's own: make each of its combinations a variant"
     ):
         make_grid(Path("x"), b"", "", Experiment(base=base, variants=[Variant("a")], seeds=1))
+
+
+def test_low_beginnings_of_curves_are_cut_off_and_ends_never():
+    pyplot = pytest.importorskip("matplotlib.figure", reason="plots are of the extra 'report'")
+    from fer_jax.sweep.plots import _show_the_ends
+
+    axes = pyplot.Figure().subplots()
+    assert not _show_the_ends(axes, [np.array([98.0, 98.5, 99.0, 98.1])])
+    assert _show_the_ends(axes, [np.array([30.0, 97.0, 98.0, 99.0]), np.array([90.0, 95.0, 99.5, 98.5])])
+    low, high = axes.get_ylim()
+    assert 97 < low < 98 and 99.5 < high < 100
 
 
 def test_the_three_forms_of_a_table():

@@ -91,21 +91,33 @@ def _curves(grid: Grid, rows: Rows) -> Figure:
     left, right = figure.subplots(1, 2)
     curves = [row["curve"] for of_variant in rows.values() for row in of_variant.values()]
     watched = [split for split in _WORDS if any(f"{split}_accuracy" in curve for curve in curves)]
+    keys = [f"{split}_accuracy" for split in watched]
     for place, (name, of_variant) in enumerate(rows.items()):
         style = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _STROKES[place % len(_STROKES)]}
-        curves = [row["curve"] for row in of_variant.values()]
-        _band(left, [curve["train_loss"] for curve in curves], style, name)
-        for split in watched:
-            key = f"{split}_accuracy"
-            _band(right, [np.multiply(100, curve[key]) for curve in curves if key in curve], style, name)
+        own = [row["curve"] for row in of_variant.values()]
+        _band(left, [curve["train_loss"] for curve in own], style, name)
+        for key in keys:
+            _band(right, [np.multiply(100, curve[key]) for curve in own if key in curve], style, name)
     left.set(xlabel="epoch")
     scale_loss(left)
+    cut = _show_the_ends(right, [np.multiply(100, curve[key]) for curve in curves for key in keys if key in curve])
     right.set(xlabel="epoch", ylabel=f"{' or '.join(_WORDS[split] for split in watched)} accuracy (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(figure, left, f"lines: mean over the {grid.repeated}; bands: from the lowest to the highest")
+    beginnings = "; low accuracies at the beginning are cut off" if cut else ""
+    _legend(figure, left, f"lines: mean over the {grid.repeated}; bands: from the lowest to the highest{beginnings}")
     return figure
+
+
+def _show_the_ends(axes: Axes, curves: Sequence[np.ndarray]) -> bool:
+    """Cuts low beginnings off, beside which the ends of curves could not be told apart; whether there were any."""
+    late = np.concatenate([curve[len(curve) // 2 :] for curve in curves])
+    bottom = late.min() - 0.25 * max(np.ptp(late), 0.1)
+    if min(curve.min() for curve in curves) >= bottom:
+        return False
+    axes.set_ylim(bottom=bottom, top=late.max() + 0.1 * max(np.ptp(late), 0.1))
+    return True
 
 
 def scale_loss(axes: Axes) -> None:
