@@ -16,7 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
-from commands import JAX_CACHE
+from commands import JAX_CACHE, call_command
 
 from fer_jax import models, sharding, train
 from fer_jax.build import default_config
@@ -162,3 +162,12 @@ def kill(monkeypatch):
             action()
 
     return killed
+
+
+@pytest.fixture
+def run_module(monkeypatch, capsys, tmp_path, tiny):
+    """`run_module(MODULE, WORD...)` runs a command in this process, in an empty folder."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
+    return partial(call_command, monkeypatch=monkeypatch, capsys=capsys)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import JAX_CACHE, assert_refused, call_command
+from commands import assert_refused
 from sweep_files import FakeTraining, write_experiment
 
 from fer_jax import provenance, reproduce
@@ -19,14 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, tiny):
-    """Runs the command in this process, in an empty folder."""
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
-
+def command(run_module):
     def call(*words, module=reproduce):
-        return call_command(module, *words, monkeypatch=monkeypatch, capsys=capsys)
+        return run_module(module, *words)
 
     return call
 

@@ -7,11 +7,12 @@ import json
 import math
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import JAX_CACHE, assert_refused, call_command
+from commands import assert_refused
 from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
 from fer_jax import lock
@@ -32,16 +33,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, tiny):
-    """Runs the command in this process, in an empty folder."""
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
-
-    def call(*words):
-        return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)
-
-    return call
+def command(run_module):
+    return partial(run_module, command_line)
 
 
 DRAW = write._plots

@@ -1,10 +1,11 @@
 """`fer_jax.sweep` over folds of the data: each is trained on, and numbers are means over them."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import JAX_CACHE, assert_refused, call_command
+from commands import assert_refused
 from sweep_files import FakeTraining, write_experiment
 from test_facial_expressions import write_set
 
@@ -60,15 +61,8 @@ def training(monkeypatch):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, tiny):
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", JAX_CACHE)
-
-    def call(*words):
-        return call_command(command_line, *words, monkeypatch=monkeypatch, capsys=capsys)
-
-    return call
+def command(run_module):
+    return partial(run_module, command_line)
 
 
 def write_folds(tmp_path, changes="'model.dropout': 0.3", seeds=1, folds=3):
