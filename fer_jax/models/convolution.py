@@ -253,17 +253,18 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
         return [
             total
             + lax.dot_general(
-                by_share(output),
+                # In this order: XLA packs the second operand, and there are more channels in the first.
                 by_share(_seen(copy, h, size)),
+                by_share(output),
                 (((2,), (2,)), ((0,), (0,))),
                 preferred_element_type=dtype,
             )
             for total, output, copy in zip(totals, outputs(h), copies, strict=True)
         ]
 
-    start = [jnp.zeros((shares, features, size * copy.shape[1]), dtype) for copy in copies]
+    start = [jnp.zeros((shares, size * copy.shape[1], features), dtype) for copy in copies]
     totals = lax.fori_loop(0, rows, add_row, start)
-    gradients = [total.sum(0).T.reshape(size, -1, features) for total in totals]
+    gradients = [total.sum(0).reshape(size, -1, features) for total in totals]
     return scheme.kernel(gradients).astype(kernel.dtype)
 
 
