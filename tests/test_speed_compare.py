@@ -14,8 +14,20 @@ import pytest
 from fer_jax import build, data, summary
 
 SPEED = Path(__file__).parents[1] / "experiments" / "speed"
-NAMES = ("agreement", "compare", "growth", "job", "networks", "options", "programs", "progress", "reference", "tables")
-FILES = (*NAMES, "roofline", "programs.fer_jax_program", "programs.flax_program", "whole_commands", "workers")
+NAMES = (
+    "agreement",
+    "breakdown",
+    "compare",
+    "growth",
+    "job",
+    "networks",
+    "options",
+    "programs",
+    "profiles",
+    "progress",
+    "reference",
+)
+FILES = (*NAMES, "roofline", "tables", "programs.fer_jax_program", "programs.flax_program", "whole_commands", "workers")
 
 
 @pytest.fixture(scope="module")
@@ -298,3 +310,63 @@ def test_the_limits_count_what_a_step_needs(speed, results):
     operations = 2 * 128 * (3 * 1_846_192 - 73_008)
     assert f"| `mnist_15k` | 1 | {operations / 1e9:.2f} |" in text
     assert "| 640.0 ms |" in text
+
+
+COMPILED = """HloModule jit_train_loop
+
+%rows (p: (f32[])) -> (f32[]) {
+  %dot.1 = f32[2]{0} dot(%a, %b), metadata={op_name="jit(loop)/while/body/jvp(Net)/Conv_0/while/body/dot_general"}
+}
+
+%batch (p: (f32[])) -> (f32[]) {
+  %while.1 = (s32[], f32[2]{0}) while(%t), body=%rows, metadata={op_name="jit(loop)/while/body/jvp(Net)/Conv_0/while"}
+  %sub.1 = f32[2]{0} fusion(%a), kind=kLoop, metadata={op_name="jit(loop)/while/body/jvp(Net)/Conv_0/sub"}
+  %while.2 = f32[2]{0} while(%t), metadata={op_name="jit(loop)/while/body/transpose(jvp(Net))/Conv_0/while"}
+  %dot.2 = f32[2]{0} dot(%a), metadata={op_name="jit(loop)/while/body/transpose(jvp(Net))/Dense_0/dot_general"}
+  %norm = f32[2]{0} fusion(%a), kind=kLoop, metadata={op_name="jit(loop)/while/body/jvp(Net)/BatchNorm_0/mul"}
+  ROOT %adam.1 = f32[2]{0} add(%a, %b)
+}
+
+ENTRY %main (p: f32[]) -> f32[] {
+  %while.3 = f32[2]{0} while(%t), body=%batch, metadata={op_name="jit(loop)/while"}
+}
+"""
+
+
+def test_a_profile_counts_each_part_of_a_batch_once(speed):
+    names = ("dot.1", "while.1", "sub.1", "while.2", "dot.2", "norm", "adam.1", "while.3", "python")
+    nanoseconds = {name: 2.0**place * 1e9 for place, name in enumerate(names)}
+    found = speed.profiles.parts_of_xla(nanoseconds, COMPILED)
+    assert found == {"forward": 2, "made": 4, "gradients": 8 + 16, "rest": 32 + 64}
+
+
+def test_operations_of_pytorch_are_told_apart(speed):
+    parts = {
+        "forward": ("aten::mkldnn_convolution", "aten::addmm", "aten::conv2d"),
+        "gradients": ("aten::convolution_backward", "aten::mm"),
+        "rest": ("aten::native_batch_norm_backward", "aten::threshold_backward", "Optimizer.step#Adam.step"),
+    }
+    for part, names in parts.items():
+        assert [speed.profiles.part_of_torch(name) for name in names] == [part] * len(names)
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_the_parts_of_a_profile_are_those_that_the_program_has(speed, tiny_job, kind):
+    program = speed.fer_jax_program.FerJax(speed.job.Job.read(tiny_job / "train"), cores=1)
+    found = program.profile(kind, 2)
+    assert set(found) == set(speed.profiles.PARTS) and min(found.values()) >= 0
+    assert found["forward"] > 0 and found["rest"] > 0
+    assert (found["gradients"] > 0) == (kind == "train")
+
+
+def test_the_breakdown_gives_shares_and_rates(speed, results):
+    seconds = {"forward": 0.1, "gradients": 0.2, "made": 0.0, "rest": 0.1}
+    nothing = dict.fromkeys(speed.profiles.PARTS, 0.0)
+    results["breakdown"] = {"mnist_15k": {"fer_jax": {"train": seconds, "evaluate": nothing}}}
+    rows = [line for line in speed.breakdown.table(results).splitlines() if line.startswith("| `mnist_15k`")]
+    # 1,846,192 multiply-adds, of which 73,008 in the first layer, which needs no gradient by its input.
+    forward, gradients = (2 * 128 * count / 1e9 for count in (1_846_192, 2 * 1_846_192 - 73_008))
+    assert rows == [
+        f"| `mnist_15k` | training | fer_jax | 400.0 | 100.0 (25 %), {forward / 0.1:.0f} GFLOP/s "
+        f"| 200.0 (50 %), {gradients / 0.2:.0f} GFLOP/s |  | 100.0 (25 %) |"
+    ]

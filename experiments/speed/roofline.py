@@ -52,14 +52,22 @@ class Work(NamedTuple):
 
 def work(rows: Sequence[summary.Row], parameters: int, batch: int) -> Work:
     """That of a network from its layer table."""
-    products = [row for row in rows if row.kind in ("Conv", "Dense")]
-    multiply_adds = [row.multiply_adds or 0 for row in products]
-    values = sum(_size(row) for row in products)
+    values = sum(_size(row) for row in _products(rows))
     normed = sum(_size(row) for row in rows if row.kind == "BatchNorm")
     return Work(
-        operations=2 * batch * (3 * sum(multiply_adds) - multiply_adds[0]),
+        operations=operations(rows, batch, training=True),
         bytes=FLOAT * (batch * (PASSES * values + NORM_PASSES * normed) + WEIGHT_PASSES * parameters),
     )
+
+
+def operations(rows: Sequence[summary.Row], batch: int, training: bool) -> float:
+    """The arithmetic of a batch, forward only or with the gradients, from a layer table."""
+    multiply_adds = [row.multiply_adds or 0 for row in _products(rows)]
+    return 2 * batch * (3 * sum(multiply_adds) - multiply_adds[0] if training else sum(multiply_adds))
+
+
+def _products(rows: Sequence[summary.Row]) -> list[summary.Row]:
+    return [row for row in rows if row.kind in ("Conv", "Dense")]
 
 
 def _size(row: summary.Row) -> int:

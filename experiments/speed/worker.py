@@ -68,6 +68,13 @@ class Worker:
             times.append(time.perf_counter() - before)
         return {"milliseconds": 1000 * sorted(times)[len(times) // 2], "calls": len(times)}
 
+    def profile(self, kind: str, seconds: float) -> dict[str, float]:
+        """Profiles about so many seconds of training or evaluation, warmed up; seconds a batch by part."""
+        size = self._job.batch if kind == "train" else self._job.evaluation_batch
+        images = getattr(self, kind)(seconds)["images"]
+        found = self._program.profile(kind, images // size)
+        return {part: size * value / images for part, value in found.items()}
+
     def memory(self) -> dict[str, float]:
         """The most memory that the process has held so far, in MiB."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

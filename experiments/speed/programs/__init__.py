@@ -5,6 +5,8 @@ A program is a class that is made from a job and has these methods; whatever the
   evaluate(batches): the logits of so many batches;
   predict(image): uint8 [H, W, C] -> logits [classes], both in the host's memory;
   losses(): what the check compares (see `Losses`), for a job without Dropout. It changes the weights.
+Those of fer_jax and PyTorch also have:
+  profile(kind, batches): seconds by part (see `profiles`) of so many batches of 'train' or 'evaluate', on one core.
 """
 
 import importlib

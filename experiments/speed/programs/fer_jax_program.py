@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import profiles
 from fer_jax import build, command, data, evaluate, resume
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.metrics import means
@@ -127,6 +128,16 @@ class FerJax:
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         return np.asarray(self._run.programs.predict(self._state, image[None]))[0]
+
+    def profile(self, kind: str, batches: int) -> dict[str, float]:
+        getattr(self, kind)(1)  # What the arguments below stand for is in memory then.
+        programs, stop = self._run.programs, np.int32(1)
+        if kind == "train":
+            lowered = programs.train.lower(self._state, self._progress, self._examples, self._order, stop)
+        else:
+            assert self._test is not None
+            lowered = programs.logits.lower(self._state, self._test.examples, self._test.order, stop, "plain")
+        return profiles.of_jax(lambda: getattr(self, kind)(batches), lowered.compile().as_text())
 
     def losses(self) -> Losses:
         images, labels = self._job.first_batch

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import profiles
 from job import FIRST_STEP_EPSILON, LEARNING_RATE, Job, cross_entropy
 from programs import Losses
 
@@ -94,6 +95,9 @@ class Torch:
     def predict(self, image: np.ndarray) -> np.ndarray:
         self._model.eval()
         return self._model(self._as_input(torch.from_numpy(image[None])))[0].numpy()
+
+    def profile(self, kind: str, batches: int) -> dict[str, float]:
+        return profiles.of_torch(lambda: getattr(self, kind)(batches))
 
     def losses(self) -> Losses:
         images, labels = self._job.first_batch
