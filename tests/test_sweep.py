@@ -16,13 +16,10 @@ from commands import assert_refused
 from sweep_files import HEAD, TWO, FakeTraining, write_experiment
 
 from fer_jax import lock
-from fer_jax.build import default_config
-from fer_jax.errors import ConfigError, Interrupted, UserError
-from fer_jax.sweep import Experiment, Variant, write
+from fer_jax.errors import Interrupted, UserError
 from fer_jax.sweep import __main__ as command_line
 from fer_jax.sweep import run as sweep_run
-from fer_jax.sweep.grid import digest, load_grid, make_grid
-from fer_jax.sweep.jobs import make_jobs
+from fer_jax.sweep import write
 from fer_jax.sweep.numbers import Number, prediction_half_width
 from fer_jax.sweep.results import read_results
 from fer_jax.sweep.sweep import sweep
@@ -148,19 +145,6 @@ def test_what_an_experiment_file_prints_is_in_no_table(command, words, training,
     file = write_experiment(tmp_path / "dropout", "print('beside the point')\n" + HEAD + TWO)
     result = command(f"--experiment={file}", "--table=variants", "--format=csv")
     assert result.out.startswith("variant,parameters,") and result.err == "beside the point\n"
-
-
-@pytest.mark.parametrize(
-    ("protocols", "shared"),
-    [(("clean", "tune"), True), (("clean", "full", "seed"), True), (("tune", "seed"), False)],
-)
-def test_variants_have_scores_on_a_split_in_common(protocols, shared):
-    variants = [Variant(name, {"protocol": name}) for name in protocols]
-    if shared:
-        make(variants)
-    else:
-        with pytest.raises(ConfigError, match="'tune' .* and 'seed' .* have scores on no split in common"):
-            make(variants)
 
 
 def test_a_stand_in_is_refused_before_anything_is_trained(command, tmp_path, training, monkeypatch):
@@ -564,105 +548,6 @@ def test_a_dry_run_shows_the_grid_and_writes_nothing(command, words, training, t
     assert [path.name for path in (tmp_path / "dropout").iterdir()] == ["experiment.py"]
 
 
-def make(variants, seeds=1, **changes):
-    """A grid of variants of a small config."""
-    base = default_config(model="mnist_10k", data_name="digits")
-    base.update_from_flattened_dict(changes)
-    return make_grid(Path("x/experiment.py"), b"", "", Experiment(base=base, variants=variants, seeds=seeds))
-
-
-def cut(grid, at_once, pending=None, started=lambda name: False):
-    """The jobs, each as its cells: ('a0', 'a1')."""
-    jobs = make_jobs(grid, grid.cells() if pending is None else pending, at_once, started)
-    return [tuple(f"{cell.variant}{cell.seed}" for cell in job.cells) for job in jobs]
-
-
-def rates(*values):
-    return [Variant(name, {"optim.learning_rate": value}) for name, value in zip("abcd", values, strict=False)]
-
-
-@pytest.mark.parametrize(
-    ("at_once", "jobs"),
-    [
-        (1, [("a0",), ("b0",), ("a1",), ("b1",), ("a2",), ("b2",)]),
-        (2, [("a0", "a1"), ("b0", "b1"), ("a2", "b2")]),
-        (3, [("a0", "a1", "a2"), ("b0", "b1", "b2")]),
-        (6, [("a0", "a1", "a2", "b0", "b1", "b2")]),
-        (99, [("a0", "a1", "a2", "b0", "b1", "b2")]),
-    ],
-)
-def test_seeds_and_variants_are_trained_together(at_once, jobs):
-    assert cut(make(rates(0.1, 0.2), seeds=3), at_once) == jobs
-
-
-def test_only_what_can_vary_is_trained_together():
-    variants = [*rates(0.1, 0.2), Variant("e", {"epochs": 3}), Variant("f", {"optim.learning_rate": 0.3, "epochs": 3})]
-    assert cut(make(variants), 16) == [("a0", "b0"), ("e0", "f0")]
-
-
-def test_a_run_is_a_full_product_of_what_varies():
-    def both(name, rate, smoothing):
-        return Variant(name, {"optim.learning_rate": rate, "loss.label_smoothing": smoothing})
-
-    square = [both("a", 0.1, 0.0), both("b", 0.1, 0.1), both("c", 0.2, 0.0), both("d", 0.2, 0.1)]
-    assert cut(make(square), 4) == [("a0", "b0", "c0", "d0")]
-    assert cut(make(square[:3]), 4) == [("a0", "b0"), ("c0",)]
-    grid = make(square)
-    (job,) = make_jobs(grid, grid.cells(), 4, lambda name: False)
-    members = [
-        {"seed": 0, "loss.label_smoothing": smoothing, "optim.learning_rate": rate}
-        for smoothing in (0.0, 0.1)
-        for rate in (0.1, 0.2)
-    ]
-    assert job.config.vary == {"loss.label_smoothing": (0.0, 0.1), "optim.learning_rate": (0.1, 0.2)}
-    assert [job.place(cell, grid, members) for cell in job.cells] == [0, 2, 1, 3]
-
-
-def test_who_is_trained_with_whom_does_not_depend_on_a_kill():
-    grid = make(rates(0.1, 0.2, 0.3), seeds=3)
-    whole = make_jobs(grid, grid.cells(), 2, lambda name: False)
-    for done in range(len(whole)):
-        left = [cell for job in whole[done:] for cell in job.cells]
-        assert make_jobs(grid, left, 2, lambda name: False) == whole[done:]
-    # A job that was begun is taken up whole, though one of its rows was kept and the others were torn.
-    half = [cell for cell in grid.cells() if cell != whole[0].cells[0]]
-    assert make_jobs(grid, half, 2, lambda name: name == whole[0].name)[0] == whole[0]
-    assert make_jobs(grid, half, 2, lambda name: False)[0].cells == whole[0].cells[1:]
-
-
-def test_a_digest_tells_what_changes_a_number_and_nothing_else():
-    def of(**changes):
-        return make([Variant("a")], **changes).cells()[0].digest
-
-    plain = of()
-    same = {"seed": 5, "num_seeds": 3, "checkpoint.keep": 5, "steps_per_call": 7, "data.fallback": "digits"}
-    for key, value in same.items():
-        assert of(**{key: value}) == plain, key
-    others = {"epochs": 3, "data.limit": 10, "optim.learning_rate": 0.5, "data.name": "mnist", "protocol": "clean"}
-    assert len({plain, *(of(**{key: value}) for key, value in others.items())}) == 1 + len(others)
-    assert of(**{"optim.decay_rate": 1.0}) == digest(
-        {**default_config("mnist_10k", "digits").to_dict(), "optim": {"decay_rate": 1}}
-    )
-
-
-def test_a_variant_may_have_a_config_of_its_own():
-    own = default_config(model="mnist_11k", data_name="digits")
-    own.seed = 9
-    grid = make([Variant("a"), Variant("b", {"epochs": 3}, config=own)], seeds=2, seed=4)
-    assert grid.seeds == [4, 5]
-    assert grid.recipes["b"].config.seed == 4 and grid.recipes["b"].config.epochs == 3
-    assert {"epochs", "model.name"} <= grid.recipes["b"].changes.keys() and not grid.recipes["a"].changes
-
-
-def test_a_base_that_varies_is_refused():
-    base = default_config(model="mnist_10k", data_name="digits")
-    base.vary = {"optim.learning_rate": (0.1, 0.2)}
-    with pytest.raises(
-        ConfigError, match="'a': config.vary is the sweep's own: make each of its combinations a variant"
-    ):
-        make_grid(Path("x"), b"", "", Experiment(base=base, variants=[Variant("a")], seeds=1))
-
-
 def test_low_beginnings_of_curves_are_cut_off_and_ends_never():
     pyplot = pytest.importorskip("matplotlib.figure", reason="plots are of the extra 'report'")
     from fer_jax.sweep.plots import _show_the_ends
@@ -686,14 +571,3 @@ def test_the_three_forms_of_a_table():
         *("% Why.", r"\begin{tabular}{lr}", r"\toprule", r"$\Delta$ name & a\_b \\", r"\midrule"),
         *(r"x|y & $50.00 \pm 10.00$, so \\", r"50 \% & $25.00$ \\", r"n &  \\", r"\bottomrule", r"\end{tabular}"),
     ]
-
-
-@pytest.mark.parametrize("file", sorted(ROOT.glob("experiments/*/experiment.py")), ids=lambda path: path.parent.name)
-def test_an_experiment_of_the_repository_loads_and_each_row_is_of_one_of_its_cells(file, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    grid = load_grid(str(file))
-    cells = {(cell.digest, cell.seed) for cell in grid.cells()}
-    results = read_results(file.parent / "results.jsonl")
-    assert not results.torn
-    for row in results.rows:
-        assert (row["digest"], row["seed"]) in cells, f"{row['variant']}, seed {row['seed']}"
