@@ -231,7 +231,8 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     scheme = _scheme(kernel, columns)
     copies = lax.optimization_barrier(tuple(scheme.forward.copies(x)))
     # Few channels make rows so short that what is made in each takes longer than what is made once.
-    once = scheme.parts_transposed(dy) if features < _MANY else None
+    many = features >= _MANY
+    once = None if many else scheme.parts_transposed(dy)
     # On several devices each sums over its own images first: otherwise they would have to meet in every row.
     shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
@@ -249,22 +250,22 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
         first, *others = (_seen(part, h, 1) for part in once)
         return [first + 0 * dy[h, 0, 0, 0], *others]
 
+    def product(output: Array, copy: Array) -> Array:
+        # XLA packs the second operand, which pays for the smaller one; with few channels it makes no difference.
+        first, second = (copy, output) if many else (output, copy)
+        summed = (((2,), (2,)), ((0,), (0,)))
+        return lax.dot_general(by_share(first), by_share(second), summed, preferred_element_type=dtype)
+
     def add_row(h: Array, totals: Sequence[Array]) -> Sequence[Array]:
         return [
-            total
-            + lax.dot_general(
-                # In this order: XLA packs the second operand, and there are more channels in the first.
-                by_share(_seen(copy, h, size)),
-                by_share(output),
-                (((2,), (2,)), ((0,), (0,))),
-                preferred_element_type=dtype,
-            )
+            total + product(output, _seen(copy, h, size))
             for total, output, copy in zip(totals, outputs(h), copies, strict=True)
         ]
 
-    start = [jnp.zeros((shares, size * copy.shape[1], features), dtype) for copy in copies]
-    totals = lax.fori_loop(0, rows, add_row, start)
-    gradients = [total.sum(0).reshape(size, -1, features) for total in totals]
+    sides = [(size * copy.shape[1], features) for copy in copies]
+    start = [jnp.zeros((shares, *(side if many else side[::-1])), dtype) for side in sides]
+    totals = [total.sum(0) for total in lax.fori_loop(0, rows, add_row, start)]
+    gradients = [(total if many else total.T).reshape(size, -1, features) for total in totals]
     return scheme.kernel(gradients).astype(kernel.dtype)
 
 
