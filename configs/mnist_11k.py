@@ -5,8 +5,8 @@
 The document states 99.42 in a sentence that contradicts itself, and compiles with SGD: Keras's 0.01 without momentum
 is taken, with batch 64 and 20 epochs as in its section 2.
 
-Here: 99.11 ± 0.15 (last) and 99.13 ± 0.06 (best on test), mean and 95 % interval of 3 seeds, 5 to 11 minutes a seed on one
-busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
+Here: 99.11 ± 0.15 (last) and 99.13 ± 0.06 (best on test), mean and 95 % interval of 3 seeds, 5 to 11 minutes a seed
+on one busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
 """
 
 from fer_jax.build import default_config

@@ -7,8 +7,8 @@ every convolution but the last, which its table leaves open; Adam's rate is roun
 batch 128. Its log starts at a training loss of 0.0635, so it almost surely began from trained weights: no target for a
 fresh run's first epochs.
 
-Here: 99.35 ± 0.30 (last) and 99.41 ± 0.07 (best on test), mean and 95 % interval of 3 seeds, 12 to 33 minutes a seed on one
-busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
+Here: 99.35 ± 0.30 (last) and 99.41 ± 0.07 (best on test), mean and 95 % interval of 3 seeds, 12 to 33 minutes a seed
+on one busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
 """
 
 from fer_jax.build import default_config

@@ -5,8 +5,8 @@
 The table and the log pasted under that code in the document are those of `mnist_10k`, so it states no number of its
 own. Its `compile` says SGD and its `fit` batch 64 and 20 epochs; Keras's SGD is 0.01 without momentum.
 
-Here: 98.38 ± 0.17 (last) and 98.52 ± 0.11 (best on test), mean and 95 % interval of 3 seeds, 10 to 13 minutes a seed on one
-busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
+Here: 98.38 ± 0.17 (last) and 98.52 ± 0.11 (best on test), mean and 95 % interval of 3 seeds, 10 to 13 minutes a seed
+on one busy core of an x86-64 machine with AVX-512 (experiments/mnist_eight_networks).
 """
 
 from fer_jax.build import default_config
