@@ -11,7 +11,7 @@ import argparse
 import datetime
 import json
 import shlex
-import subprocess
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from options import DEFAULT_NETWORKS, Parser, available_cores, positive, some_of
 from profiles import PARTS
 from programs import TITLES
 from progress import Progress
-from workers import HERE, ROOT, Worker, WorkerError, ended, environment
+from workers import HERE, ROOT, Worker, WorkerError, ended, environment, make_job
 
 PROGRAMS = ("fer_jax", "torch_channels_last")
 KINDS = ("train", "evaluate")
@@ -50,11 +50,7 @@ def measure(flags: argparse.Namespace, folder: Path) -> dict[str, Any]:
     cores = available_cores()[:1]
     results: dict[str, Any] = {"jobs": {}, "breakdown": {}}
     for network in flags.networks:
-        command = [sys.executable, str(HERE / "reference.py"), network, str(folder / network)]
-        made = subprocess.run(command, capture_output=True, text=True, env=environment(1, folder / "reference"))
-        if made.returncode:
-            raise WorkerError(f"{made.stderr}\n{network}: its job cannot be made")
-        results.update(json.loads(made.stdout))
+        results.update(make_job(network, folder / network, environment(1, folder / "reference")))
         job = json.loads((folder / network / "train" / "job.json").read_text())
         results["jobs"][network] = {key: job[key] for key in ("batch", "evaluation_batch")}
         found = results["breakdown"][network] = {}
@@ -104,6 +100,8 @@ def table(results: Mapping[str, Any]) -> str:
 def main() -> int:
     """Runs the command; the exit code."""
     flags = parse()
+    # Ended by a signal, it ends its workers too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         check_packages(flags.programs)
         with tempfile.TemporaryDirectory(prefix="fer_jax_speed_") as folder:

@@ -15,7 +15,6 @@ import shlex
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -28,7 +27,7 @@ from agreement import disagreements
 from options import available_cores, parse
 from programs import NEEDS
 from progress import Progress, Task
-from workers import HERE, ROOT, Worker, WorkerError, ended, environment
+from workers import HERE, ROOT, Worker, WorkerError, ended, environment, make_job
 
 BY_NETWORK = ("jobs", "checks", "starts", "rates", "gain")
 RATES = ("train", "evaluate", "latency")
@@ -148,12 +147,8 @@ class Comparison:
     def _begin(self, network: str) -> None:
         """The job; of each program the losses and the start with nothing compiled yet, on all cores."""
         with self._progress.task(("reference", network), f"{network}: weights and images"):
-            command = [sys.executable, str(HERE / "reference.py"), network, str(self._folder / network)]
             env = environment(len(self._most), self._folder / "reference")
-            made = subprocess.run([*command, str(self._flags.images)], capture_output=True, text=True, env=env)
-            if made.returncode:
-                raise WorkerError(f"{made.stderr}\n{network}: its job cannot be made")
-        about = json.loads(made.stdout)
+            about = make_job(network, self._folder / network, env, self._flags.images)
         for key in ("machine", "versions"):
             if self._earlier and about[key] != self._earlier[key]:
                 raise Refused(f"--add: {self._flags.out} was measured with another {key.rstrip('s')}: measure all anew")
@@ -240,8 +235,7 @@ class Comparison:
         caches, data, job = self._caches(0), self._folder / "data", self._folder / "mnist_15k" / "train"
         env = environment(len(self._most), caches)
         if not job.exists():
-            reference = [sys.executable, str(HERE / "reference.py"), "mnist_15k", str(job.parent)]
-            subprocess.run(reference, check=True, capture_output=True, env=env)
+            make_job("mnist_15k", job.parent, env)
         whole_commands.write_mnist(data)
         limit = self._flags.images
         found: dict[str, Any] = {"first_step": {}, "whole": {}, "limit": limit}

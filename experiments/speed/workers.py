@@ -36,6 +36,19 @@ def environment(cores: int, caches: Path) -> dict[str, str]:
     }
 
 
+def make_job(network: str, folder: Path, env: dict[str, str], images: int = 0) -> dict[str, Any]:
+    """Has `reference.py` write the jobs of a network into a folder; what it says of commit, versions and machine.
+
+    Raises:
+      WorkerError: it failed.
+    """
+    command = [sys.executable, str(HERE / "reference.py"), network, str(folder), str(images)]
+    made = subprocess.run(command, capture_output=True, text=True, env=env)
+    if made.returncode:
+        raise WorkerError(f"{made.stderr}\n{network}: its job cannot be made")
+    return json.loads(made.stdout)
+
+
 class Worker:
     """A process with one program on its cores.
 
