@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_steps import STEPS, adam, assert_close, compilation, follow, noise, set_up
+from test_steps import STEPS, adam, assert_close, compilation, follow, no_progress, noise, set_up, start
 
 from fer_jax import models
 from fer_jax.errors import ConfigError
-from fer_jax.models import lowering
+from fer_jax.models import convolution, lowering
 from fer_jax.models.convolution import by_rows, native
 from fer_jax.models.layers import (
     BatchNorm,
@@ -245,6 +245,22 @@ def test_training_is_the_same_in_float64(tiny):
     (losses, state), (other_losses, other_state) = runs
     np.testing.assert_allclose(losses, other_losses, rtol=0, atol=1e-9)
     assert_close(state, other_state, 1e-9)
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+def test_devices_send_each_other_sums_and_no_images(tiny, many, monkeypatch):
+    """Their steps would take half as long again."""
+    monkeypatch.setattr(convolution, "_MANY", many)
+    with compilation(quick=True):
+        setup = set_up(models.create(name=tiny, layout=HCWN), adam(), 2)
+        state = start(setup)
+        order = setup.programs.order(state, np.int32(0))
+        lowered = setup.programs.train.lower(state, no_progress(setup), setup.examples, order, np.int32(1))
+        text = lowered.compile().as_text()
+    assert " all-reduce(" in text
+    assert not re.findall(
+        r"%[\w.-]*(?:gather|to-all|permute)[\w.-]* = .* (?:all-gather|all-to-all|collective-permute)\(", text
+    )
 
 
 def test_the_first_losses_are_the_same_in_float32(tiny):

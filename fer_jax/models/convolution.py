@@ -248,7 +248,8 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
         if once is None:
             return [part[0] for part in scheme.parts_transposed(lax.dynamic_slice_in_dim(dy, h, 1, 0))]
         first, *others = (_seen(part, h, 1) for part in once)
-        return [first + 0 * dy[h, 0, 0, 0], *others]
+        # Something of every image: to read one that lies on another device, all would send all of theirs.
+        return [first + 0 * lax.dynamic_slice_in_dim(dy, h, 1, 0)[0, :1, :1], *others]
 
     def product(output: Array, copy: Array) -> Array:
         # XLA packs the second operand, which pays for the smaller one; with few channels it makes no difference.

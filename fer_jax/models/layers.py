@@ -8,6 +8,8 @@ initialiser (glorot_uniform) and the stride of a pooling (its window). Every lay
 that `fer_jax.summary` can watch them run and print a row for each.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -207,8 +209,8 @@ class SqueezeExcite(nn.Module):
 class MaxPool(nn.Module):
     """2x2 maximum of stride 2.
 
-    Written as a maximum of four slices because the gradient of `lax.reduce_window` is slow on a CPU. Among equals
-    the first in row-major order gets the gradient, as in XLA's own.
+    Written as a maximum of four slices because `lax.reduce_window` is slow on a CPU, its gradient above all. Among
+    equals the first in row-major order gets the gradient, as in XLA's own.
 
     Attributes:
       padding: of an odd last row or column: 'VALID' drops it (Keras's default), 'SAME' takes its maximum alone.
@@ -223,13 +225,38 @@ class MaxPool(nn.Module):
         if self.padding == "SAME" and (height % 2 or width % 2):
             after = {"H": height % 2, "W": width % 2}
             x = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), [(0, after.get(name, 0), 0) for name in self.layout])
-        rows, columns = x.shape[self.layout.index("H")] // 2 * 2, x.shape[self.layout.index("W")] // 2 * 2
-        corners = [_part(x, self.layout, H=slice(i, rows, 2), W=slice(j, columns, 2)) for i in (0, 1) for j in (0, 1)]
-        return _first_max(_first_max(corners[0], corners[1]), _first_max(corners[2], corners[3]))
+        rows, columns = (x.shape[axis] // 2 * 2 for axis in axes(self.layout, "HW"))
+        return _max_of_blocks(_part(x, self.layout, H=slice(rows), W=slice(columns)), self.layout)
 
 
-def _first_max(a: Array, b: Array) -> Array:
-    return jnp.where(a >= b, a, b)
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_of_blocks(x: Array, layout: str) -> Array:
+    """The maxima of the 2x2 blocks of activations with even sides."""
+    return _max_and_corner(x, layout)[0]
+
+
+def _max_and_corner(x: Array, layout: str) -> tuple[Array, Array]:
+    """The maxima, and where in its block each was: the number of its corner in row-major order, uint8."""
+    a, b, c, d = (_part(x, layout, H=slice(i, None, 2), W=slice(j, None, 2)) for i in (0, 1) for j in (0, 1))
+    left_above, left_below = a >= b, c >= d
+    above, below = jnp.where(left_above, a, b), jnp.where(left_below, c, d)
+    first, second, third, fourth = (jnp.uint8(corner) for corner in range(4))
+    corner = jnp.where(above >= below, jnp.where(left_above, first, second), jnp.where(left_below, third, fourth))
+    return jnp.where(above >= below, above, below), corner
+
+
+def _max_gradient(layout: str, corner: Array, dy: Array) -> tuple[Array]:
+    """Each number to its corner of a block of zeros, in one pass: adding up the gradients of four slices is slow."""
+    height, width = axes(layout, "HW")
+    in_block = (height + 1, width + 2)
+    corner, dy_of_block = (jnp.expand_dims(value, in_block) for value in (corner, dy))
+    shape = [2 if axis in in_block else 1 for axis in range(dy_of_block.ndim)]
+    row, column = (lax.broadcasted_iota(jnp.uint8, shape, axis) for axis in in_block)
+    sides = [2 * size if axis in (height, width) else size for axis, size in enumerate(dy.shape)]
+    return (jnp.where(corner == 2 * row + column, dy_of_block, 0).reshape(sides),)
+
+
+_max_of_blocks.defvjp(_max_and_corner, _max_gradient)
 
 
 class SpaceToDepth(nn.Module):
