@@ -118,9 +118,11 @@ def _answer(x, kernel, padding):
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("columns", [1, 2, 11, 12, 13, 14, 15, 28])
-def test_an_answer_is_that_of_both_convolutions(columns, padding):
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_answer_is_that_of_both_convolutions(columns, padding, size):
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(4, 6, columns + 2 * (padding == "VALID"), 8)), rng.normal(size=(3, 3, 8, 5))
+    width = columns + (size - 1) * (padding == "VALID")
+    x, kernel = rng.normal(size=(4, 6, width, 8)), rng.normal(size=(size, size, 8, 5))
     with jax.enable_x64(True):
         one, other = native(x, kernel, padding), _answer(x, kernel, padding)
         assert other.dtype == np.float64 and one.shape[2] == columns

