@@ -25,14 +25,23 @@ from options import Parser, available_cores, positive, some_of
 from progress import Progress
 from workers import HERE, ROOT, WorkerError, environment
 
-SIZES = {"epochs": (1, 2, 4), "images": (15_000, 30_000, 60_000), "seeds": (1, 2, 4)}
-QUICK = {"epochs": (1, 2, 4), "images": (512, 1024, 2048), "seeds": (1, 2, 4)}
+WHAT = ("epochs", "images", "seeds")
+
+
+def sizes(quick: bool) -> dict[str, tuple[int, ...]]:
+    """Those of a run. Seeds go one a core, so below a seed a core they cost nothing."""
+    cores = len(available_cores())
+    return {
+        "epochs": (1, 2, 4),
+        "images": (512, 1024, 2048) if quick else (15_000, 30_000, 60_000),
+        "seeds": (cores, 2 * cores, 4 * cores),
+    }
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command."""
     parser = Parser(prog="growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", type=some_of(SIZES), default=list(SIZES), help=f"of {', '.join(SIZES)}")
+    parser.add_argument("--what", type=some_of(WHAT), default=list(WHAT), help=f"of {', '.join(WHAT)}")
     parser.add_argument("--rounds", type=positive(int), default=3, help="runs of each size; the sizes take turns")
     parser.add_argument("--out", type=Path, default=HERE / "growth.json", help="the JSON file; README.md is beside it")
     parser.add_argument("--quick", action="store_true", help="a miniature, to see that everything runs")
@@ -46,21 +55,20 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def base(quick: bool) -> dict[str, int]:
     """What stays while another grows."""
-    return {what: sizes[0] for what, sizes in (QUICK if quick else SIZES).items()}
+    return {"epochs": 1, "images": sizes(quick)["images"][0], "seeds": 1}
 
 
 def options(what: str, size: int, quick: bool) -> dict[str, int]:
     """The overrides of a run."""
-    sizes = {**base(quick), what: size}
-    return {"epochs": sizes["epochs"], "data__limit": sizes["images"], "num_seeds": sizes["seeds"]}
+    chosen = {**base(quick), what: size}
+    return {"epochs": chosen["epochs"], "data__limit": chosen["images"], "num_seeds": chosen["seeds"]}
 
 
 def measure(flags: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Runs every size so often, in turns."""
     cores, data, workdir = available_cores(), folder / "data", folder / "run"
     env = environment(len(cores), folder)
-    sizes = QUICK if flags.quick else SIZES
-    runs = [(what, size) for what in flags.what for size in sizes[what]]
+    runs = [(what, size) for what in flags.what for size in sizes(flags.quick)[what]]
     progress = Progress([(what, str(size)) for what, size in runs] * (flags.rounds + 1))
     whole_commands.write_mnist(data)
     found: dict[str, dict[str, list[dict[str, float]]]] = {what: {} for what in flags.what}
