@@ -344,7 +344,7 @@ def test_a_place_without_an_example_is_masked():
 
 
 @functools.cache
-def mnist_15k(dtype="float32"):
+def mnist_15k(dtype):
     """The network of document 001, section 3, with its recipe, on 300 images of noise: batches of 128, 128 and 44."""
     optimizer = optim.create(
         name="adam", learning_rate=0.003, schedule="inverse_time", decay_rate=0.319, steps_per_epoch=3, epochs=20
@@ -353,7 +353,7 @@ def mnist_15k(dtype="float32"):
 
 
 def test_initial_weights_are_those_of_keras():
-    state = host(start(mnist_15k()))
+    state = host(start(mnist_15k("float32")))
     kernels = 0
     for name, layer in state.params.items():
         if name.startswith("Conv"):
@@ -379,7 +379,7 @@ def test_initial_weights_are_those_of_keras():
 
 
 def test_initial_weights_are_a_function_of_the_seed():
-    setup = mnist_15k()
+    setup = mnist_15k("float32")
     assert_same_bits(start(setup, 5), start(setup, 5))
     one, other = host(start(setup, 5).params), host(start(setup, 6).params)
     kernels = [tree[f"Conv_{i}"]["kernel"] for tree in (one, other) for i in range(8)]

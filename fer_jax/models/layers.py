@@ -240,9 +240,10 @@ def _max_and_corner(x: Array, layout: str) -> tuple[Array, Array]:
     a, b, c, d = (_part(x, layout, H=slice(i, None, 2), W=slice(j, None, 2)) for i in (0, 1) for j in (0, 1))
     left_above, left_below = a >= b, c >= d
     above, below = jnp.where(left_above, a, b), jnp.where(left_below, c, d)
+    upper = above >= below
     first, second, third, fourth = (jnp.uint8(corner) for corner in range(4))
-    corner = jnp.where(above >= below, jnp.where(left_above, first, second), jnp.where(left_below, third, fourth))
-    return jnp.where(above >= below, above, below), corner
+    corner = jnp.where(upper, jnp.where(left_above, first, second), jnp.where(left_below, third, fourth))
+    return jnp.where(upper, above, below), corner
 
 
 def _max_gradient(layout: str, corner: Array, dy: Array) -> tuple[Array]:
