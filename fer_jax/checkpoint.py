@@ -149,7 +149,9 @@ class Checkpoints:
             with _quiet_closed_loops():
                 self._manager.save(
                     step,
-                    args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), record=ocp.args.JsonSave(record)),
+                    args=ocp.args.Composite(
+                        arrays=ocp.args.StandardSave(_one_copy(arrays)), record=ocp.args.JsonSave(record)
+                    ),
                     metrics=None if rank is None else {"rank": rank},
                     force=True,
                 )
@@ -291,6 +293,19 @@ def _remove(folder: Any) -> None:
         folder.rmtree(missing_ok=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _one_copy(arrays: Any) -> Any:
+    """A pytree of arrays with one copy of those that every device of the only process holds.
+
+    Of several copies Orbax has each device write a part, and compiles a program for every shape to cut it out.
+    """
+
+    def of(array: Any) -> Any:
+        several = isinstance(array, jax.Array) and array.is_fully_addressable and array.is_fully_replicated
+        return array.addressable_data(0) if several else array
+
+    return jax.tree.map(of, arrays)
 
 
 def _rank(metrics: Mapping[str, float]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from fer_jax import scores
+from fer_jax.aligned import aligned
 from fer_jax.data.dataset import Split
 from fer_jax.data.pipeline import eval_order
 from fer_jax.data.subsets import OFFICIAL, Subset
@@ -54,8 +55,12 @@ class Scores(NamedTuple):
 
 
 def on_device(split: Split, mesh: Mesh, shares: np.ndarray | None = None) -> Examples:
-    """The split's uint8 images, labels and, where given, shares, whole on every device of the mesh."""
-    return Examples(*place((split.images, split.labels, shares), replicated(mesh)))
+    """The split's uint8 images, labels and, where given, shares, whole on every device of the mesh.
+
+    The devices of a CPU share the images, with each other and where possible with the split.
+    """
+    images = aligned(split.images) if mesh.devices.flat[0].platform == "cpu" else split.images
+    return Examples(*place((images, split.labels, shares), replicated(mesh)))
 
 
 def prepare(split: Split, mesh: Mesh, subsets: Mapping[str, Subset] | None = None) -> EvalSplit:

@@ -24,6 +24,7 @@ from fer_jax.evaluate import EvalSplit, Scores, evaluate, on_device
 from fer_jax.final_scores import prepare_split, score_states
 from fer_jax.init_from import beginning
 from fer_jax.lock import only_one
+from fer_jax.machine import give_back_memory
 from fer_jax.metrics import Progress, means
 from fer_jax.optim import with_reductions
 from fer_jax.over_seeds import over_seeds
@@ -288,6 +289,8 @@ def _compile(
     here = np.int32(steps_taken(state) % session.run.steps_per_epoch)
     state, progress = programs.train(state, progress, examples, order, here)
     jax.block_until_ready(programs.logits(state, watched.examples, watched.order, np.int32(0), "plain"))
+    # Making a program, or reading a kept one, takes more than any step does.
+    give_back_memory()
     session.record["seconds_compiling"] += time.perf_counter() - began
     return state, progress
 

@@ -12,6 +12,7 @@ import pytest
 from fer_jax import checkpoint
 from fer_jax.checkpoint import Checkpoints, digest
 from fer_jax.errors import CheckpointError, ConfigError
+from fer_jax.sharding import make_mesh, replicated
 
 # Orbax leaves coroutines behind when a read fails.
 pytestmark = [
@@ -57,6 +58,18 @@ def test_what_is_restored_is_what_was_saved(opened):
     assert digest(restored.arrays) == digest(arrays(1))
     np.testing.assert_array_equal(restored.arrays["weights"], arrays(1)["weights"])
     assert restored.arrays["rng"] == jax.random.key(7)
+
+
+def test_what_every_device_holds_is_saved_once_and_nothing_compiled_for_it(opened, caplog):
+    weights = np.arange(1236.0, dtype=np.float32)
+    several = {"weights": jax.device_put(weights, replicated(make_mesh(4))), "rng": jax.random.key(7)}
+    digest(several)
+    with jax.log_compiles():
+        opened.save(0, several, {}, None)
+    assert not [line for line in caplog.messages if "ompil" in line]
+    restored = opened.restore(0, several).arrays
+    np.testing.assert_array_equal(restored["weights"], weights)
+    assert restored["weights"].sharding == several["weights"].sharding and restored["rng"] == several["rng"]
 
 
 def test_a_missing_step_is_told_with_those_that_are_there(opened):

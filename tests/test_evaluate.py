@@ -10,7 +10,16 @@ from fer_jax import models, optim
 from fer_jax.data.dataset import Split
 from fer_jax.data.subsets import Subset
 from fer_jax.data.views import copies
-from fer_jax.evaluate import BATCH_SIZE, Scores, evaluate, full_scores_of_each, in_short, prepare, split_logits
+from fer_jax.evaluate import (
+    BATCH_SIZE,
+    Scores,
+    evaluate,
+    full_scores_of_each,
+    in_short,
+    on_device,
+    prepare,
+    split_logits,
+)
 from fer_jax.members import make_members
 from fer_jax.programs import make_programs
 from fer_jax.sharding import make_mesh, replicated
@@ -78,6 +87,18 @@ def test_the_scores_tell_the_network_from_chance(tiny):
     assert 0.4 < hits / len(split) < 0.7
     assert len(set(logits(tiny).argmax(axis=1))) > 1
     assert loss > 0.1
+
+
+@pytest.mark.parametrize("offset", [0, 1, 16])
+def test_all_devices_of_a_cpu_read_one_copy_of_the_images(offset):
+    room = np.random.RandomState(3).randint(0, 256, 8 * 28 * 28 + 128).astype(np.uint8)
+    begin = -room.ctypes.data % 64 + offset
+    own = room[begin : begin + 8 * 28 * 28].reshape(8, *IMAGE)
+    placed = on_device(Split(own, np.zeros(8, np.int32)), make_mesh(4)).images
+    places = {shard.data.unsafe_buffer_pointer() for shard in placed.addressable_shards}
+    assert len(placed.addressable_shards) == 4 and len(places) == 1
+    assert (places == {own.ctypes.data}) == (offset == 0)
+    np.testing.assert_array_equal(placed, own)
 
 
 def test_every_device_has_its_part_of_a_batch(tiny):

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "fer_jax"
 # Bottom to top; `from fer_jax import x` counts as `x`. A module imports from floors below its own, never from its own.
 FLOORS = [
     {
-        *("", "card_facts", "errors", "export", "forms", "machine", "metrics", "random_bits", "report"),
+        *("", "aligned", "card_facts", "errors", "export", "forms", "machine", "metrics", "random_bits", "report"),
         *("scores", "tensorboard", "text_table"),
         *("data.dataset", "data.folds", "data.pipeline", "data.twins", "data.views"),
         *("export.content", "export.int8", "export.quiet"),

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from fer_jax.aligned import aligned
 from fer_jax.data.dataset import DataSet, Split
 from fer_jax.errors import DataError
 from fer_jax.forms import misfit
@@ -166,7 +167,7 @@ def _read_split(records: Sequence[Any]) -> Split:
         or any(len(values) != len(images) for values in (labels, *columns.values()))
     ):
         raise ValueError(f"images {images.shape}, labels {labels.shape} and extras do not belong together")
-    return Split(images, labels, columns)
+    return Split(aligned(images), labels, columns)
 
 
 def _first_line(error: Exception) -> str:

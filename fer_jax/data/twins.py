@@ -35,8 +35,10 @@ def number_identical(images: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def is_among(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which images are, pixel by pixel, among others: bool [N]; both uint8 [N, H, W, C]."""
-    known = {image.tobytes() for image in others}
-    return np.array([image.tobytes() in known for image in images], bool)
+    asked = {image.tobytes() for image in images}
+    # The others are often many more, and only those that are asked for are kept.
+    shared = {one for image in others if (one := image.tobytes()) in asked}
+    return np.array([image.tobytes() in shared for image in images], bool)
 
 
 def is_blank(images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ time, takes no more memory than its input is worth, runs nothing, and writes not
 """
 
 import contextlib
-import ctypes
 import logging as standard_logging
 import os
 import resource
@@ -23,6 +22,7 @@ from absl import logging
 from commands import JAX_CACHE
 
 from fer_jax.command import told
+from fer_jax.machine import give_back_memory
 from hostile.damage import Draw
 
 SECONDS = 5.0
@@ -253,18 +253,13 @@ def _memory(reset: bool = False) -> int:
     """The most bytes that the process has had in memory since the last reset; 0 where the system does not tell."""
     try:
         if reset:
-            _trim()
+            # Who takes what lies free in the heap seems to take nothing.
+            give_back_memory()
             Path("/proc/self/clear_refs").write_text("5")
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-
-
-def _trim() -> None:
-    """Gives what lies free in glibc's heap back to the system: who takes it again seems to take nothing."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _check_said(said: str, refused: bool) -> None:
