@@ -106,12 +106,14 @@ class _Scheme(NamedTuple):
 
     Attributes:
       forward: the products.
-      parts_transposed: dy [H', out, W', N] -> what the weights' gradients read, [H', out, T, N]: `parts` transposed.
+      columns: dy [H', out, W', N] -> every len(columns)th column, beginning with each of the first, [H', out, T, N].
+      parts_transposed: those -> what the weights' gradients read: `parts` transposed, in any shape.
       kernel: the weights' gradients -> that of the kernel: `weights` transposed.
     """
 
     forward: _Forms
-    parts_transposed: Callable[[Array], Sequence[Array]]
+    columns: Callable[[Array], Sequence[Array]]
+    parts_transposed: Callable[[Sequence[Array]], Sequence[Array]]
     kernel: Callable[[Sequence[Array]], Array]
 
 
@@ -125,7 +127,7 @@ def _direct(size: int) -> _Scheme:
         return gradient.reshape(size, size, -1, gradient.shape[-1])
 
     forward = _Forms(copies, lambda kernel: (kernel.reshape(size, -1, kernel.shape[-1]),), lambda products: products)
-    return _Scheme(forward, lambda dy: (dy,), kernel)
+    return _Scheme(forward, lambda dy: (dy,), lambda columns: columns, kernel)
 
 
 def _copies_2(x: Array) -> Sequence[Array]:
@@ -144,14 +146,15 @@ def _parts_2(products: Sequence[Array]) -> Sequence[Array]:
     return p + q + r, q - r - s
 
 
-def _parts_transposed_2(dy: Array) -> Sequence[Array]:
-    a, b = _every(dy, 2)
-    return a, a + b, a - b, -b
+def _parts_transposed_2(columns: Sequence[Array]) -> Sequence[Array]:
+    a, b = columns
+    # The last is -b; `_kernel_2` takes it off instead.
+    return a, a + b, a - b, b
 
 
 def _kernel_2(gradients: Sequence[Array]) -> Array:
     p, q, r, s = gradients
-    return jnp.stack([p + (q + r) / 2, (q - r) / 2, (q + r) / 2 + s], axis=1)
+    return jnp.stack([p + (q + r) / 2, (q - r) / 2, (q + r) / 2 - s], axis=1)
 
 
 def _copies_4(x: Array) -> Sequence[Array]:
@@ -183,12 +186,12 @@ def _every(x: Array, step: int) -> list[Array]:
     return [groups[:, :, :, place] for place in range(step)]
 
 
-_WINOGRAD_2 = _Scheme(_Forms(_copies_2, _weights_2, _parts_2), _parts_transposed_2, _kernel_2)
+_WINOGRAD_2 = _Scheme(_Forms(_copies_2, _weights_2, _parts_2), lambda dy: _every(dy, 2), _parts_transposed_2, _kernel_2)
 _WINOGRAD_4 = _Forms(_copies_4, _weights_4, _parts_4)
 _LONG, _WIDE = 12, 8
 """Columns and channels from which on four outputs at a time are faster than two."""
 _MANY = 32
-"""Channels of dy from which on its sums are made faster in each row than once for all."""
+"""Channels of dy from which on its side of a product is the smaller one."""
 
 
 def _scheme(kernel: Array, columns: int) -> _Scheme:
@@ -239,43 +242,41 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     rows, _, columns, images = dy.shape
     scheme = _scheme(kernel, columns)
     copies = lax.optimization_barrier(tuple(scheme.forward.copies(x)))
-    # Few channels make rows so short that what is made in each takes longer than what is made once.
     many = features >= _MANY
-    once = None if many else scheme.parts_transposed(dy)
     # On several devices each sums over its own images first: otherwise they would have to meet in every row.
     shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
 
-    def by_share(row: Array) -> Array:
-        split = row.reshape(*row.shape[:2], shares, images // shares)
+    def by_share(rows: Array) -> Array:
+        split = rows.reshape(*rows.shape[:3], shares, images // shares)
         # One axis to sum over, the last: with two, XLA transposes the operands first.
-        return split.transpose(2, 0, 1, 3).reshape(shares, row.shape[0], -1)
+        return split.transpose(0, 3, 1, 2, 4).reshape(len(rows), shares, rows.shape[1], -1)
 
-    def outputs(h: Array) -> Sequence[Array]:
-        # In either case the loop reads dy, so that it lies in memory: otherwise XLA would make it anew, with all that
-        # is behind the convolution, in each sum of it.
-        row = lax.dynamic_slice_in_dim(dy, h, 1, 0)
-        if once is None:
-            return [part[0] for part in scheme.parts_transposed(row)]
-        first, *others = (_seen(part, h, 1) for part in once)
-        # Something of every image: to read one that lies on another device, all would send all of theirs.
-        return [first + 0 * row[0, :1, :1], *others]
+    # Taken apart once: XLA would do it number by number in every sum.
+    parted = scheme.columns(dy)
 
     def product(output: Array, copy: Array) -> Array:
         # XLA packs the second operand, which pays for the smaller one; with few channels it makes no difference.
         first, second = (copy, output) if many else (output, copy)
-        summed = (((2,), (2,)), ((0,), (0,)))
-        return lax.dot_general(by_share(first), by_share(second), summed, preferred_element_type=dtype)
+        return lax.dot_general(first, second, (((2,), (2,)), ((0,), (0,))), preferred_element_type=dtype)
 
-    def add_row(h: Array, totals: Sequence[Array]) -> Sequence[Array]:
-        return [
-            total + product(output, _seen(copy, h, size))
-            for total, output, copy in zip(totals, outputs(h), copies, strict=True)
+    def add_row(h: Array, carry: tuple[Sequence[Array], Array]) -> tuple[Sequence[Array], Array]:
+        totals, read = carry
+        outputs = scheme.parts_transposed([by_share(lax.dynamic_slice_in_dim(part, h, 1))[0] for part in parted])
+        totals = [
+            total + product(output, by_share(_seen(copy, h, size)[None])[0])
+            for total, output, copy in zip(totals, outputs, copies, strict=True)
         ]
+        return totals, read + lax.dynamic_index_in_dim(dy, h, keepdims=False)[0, 0]
 
     sides = [(size * copy.shape[1], features) for copy in copies]
     start = [jnp.zeros((shares, *(side if many else side[::-1])), dtype) for side in sides]
-    totals = [total.sum(0) for total in lax.fori_loop(0, rows, add_row, start)]
+    totals, read = lax.fori_loop(0, rows, add_row, (start, jnp.zeros(images, dy.dtype)))
+    # The loop reads dy, so that it lies in memory: otherwise XLA would make it anew, with all that is behind the
+    # convolution, wherever it is needed. It reads a number of every image: to read one that lies on another device, all
+    # would send all of theirs.
+    nothing = 0 * read.reshape(shares, -1).sum(1)[:, None, None]
+    totals = [(total + nothing.astype(dtype)).sum(0) for total in totals]
     gradients = [(total if many else total.T).reshape(size, -1, features) for total in totals]
     return scheme.kernel(gradients).astype(kernel.dtype)
 
