@@ -340,6 +340,12 @@ def test_a_profile_counts_each_part_of_a_batch_once(speed):
     assert found == {"forward": 2, "made": 4, "gradients": 8 + 16, "rest": 32 + 64}
 
 
+def test_a_loop_whose_end_a_profile_did_not_note_takes_what_is_in_it(speed):
+    nanoseconds = {"dot.1": 3e9, "while.1": 1e9, "adam.1": 0.5e9, "while.3": 4e9}
+    found = speed.profiles.parts_of_xla(nanoseconds, COMPILED)
+    assert found == {"forward": 3, "made": 0, "gradients": 0, "rest": 0.5}
+
+
 def test_operations_of_pytorch_are_told_apart(speed):
     parts = {
         "forward": ("aten::mkldnn_convolution", "aten::addmm", "aten::conv2d"),

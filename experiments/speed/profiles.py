@@ -12,6 +12,7 @@ PARTS = ("forward", "gradients", "made", "rest")
 
 _INSTRUCTION = re.compile(r"\s+(?:ROOT )?%([\w.\-]+) = .*?\s([\w\-]+)\(")
 _COMPUTATION = re.compile(r"(ENTRY )?%([\w.\-]+) \(.*\{$")
+_BODY = re.compile(r"body=%([\w.\-]+)")
 _SOURCE = re.compile(r'op_name="([^"]*)"')
 _LAYER = re.compile(r"/(Conv|Dense)_\d+/")
 
@@ -26,11 +27,13 @@ class Instruction(NamedTuple):
       computation: that it stands in.
       kind: its operation.
       source: the path of the layer and function that it comes from.
+      body: the computation that a loop repeats; '' of anything else.
     """
 
     computation: str
     kind: str
     source: str
+    body: str = ""
 
     @property
     def part(self) -> str:
@@ -50,8 +53,10 @@ def instructions(text: str) -> tuple[dict[str, Instruction], str]:
             computation = begins.group(2)
             entry = computation if begins.group(1) else entry
         elif match := _INSTRUCTION.match(line):
-            source = _SOURCE.search(line)
-            found[match.group(1)] = Instruction(computation, match.group(2), source.group(1) if source else "")
+            source, body = _SOURCE.search(line), _BODY.search(line)
+            found[match.group(1)] = Instruction(
+                computation, match.group(2), source.group(1) if source else "", body.group(1) if body else ""
+            )
     return found, entry
 
 
@@ -59,13 +64,19 @@ def parts_of_xla(nanoseconds: Mapping[str, float], text: str) -> dict[str, float
     """Seconds by part, from how long each instruction took.
 
     Instructions are in one another: counted are those of the computation that is repeated for each batch, which is the
-    one that takes longest beside the first.
+    one that takes longest beside the first. A loop takes as long as what is in it, even where XLA notes that it has
+    begun it, and no more.
     """
     known, entry = instructions(text)
+    inside: Counter[str] = Counter()
+    for name, value in nanoseconds.items():
+        if name in known:
+            inside[known[name].computation] += value
     by_computation: dict[str, Counter[str]] = {}
     for name, value in nanoseconds.items():
         if name in known and known[name].computation != entry:
-            by_computation.setdefault(known[name].computation, Counter())[known[name].part] += value
+            took = max(value, inside[known[name].body])
+            by_computation.setdefault(known[name].computation, Counter())[known[name].part] += took
     longest: Counter[str] = max(by_computation.values(), key=lambda found: found.total(), default=Counter())
     return {part: longest[part] / 1e9 for part in PARTS}
 
