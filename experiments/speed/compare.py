@@ -156,13 +156,16 @@ class Comparison:
         job = json.loads((self._job(network) / "job.json").read_text())
         self.results["jobs"][network] = {key: job[key] for key in ("batch", "evaluation_batch", "images")}
         checks = self.results["checks"][network] = {}
-        starts = self.results["starts"][network] = {}
+        starts: dict[str, dict[str, Any]] = {}
         for program in self._flags.programs:
             with self._progress.task(("first", network), f"{network}: first start and losses of {program}"):
                 with ended() as workers:
                     workers.append(Worker(program, self._job(network), self._most, self._caches(len(self._most))))
                     starts[program] = {"cold": workers[0].start()}
                     checks[program] = workers[0].ask("check")
+        # The second start comes with the rates: without them an earlier pair of starts stays together.
+        if "rates" in self._flags.parts or network not in self.results["starts"]:
+            self.results["starts"][network] = starts
 
     def _rates(self, network: str, cores: list[int]) -> None:
         """Alternating rounds of all programs on these cores."""
