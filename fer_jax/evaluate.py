@@ -59,7 +59,7 @@ def on_device(split: Split, mesh: Mesh, shares: np.ndarray | None = None) -> Exa
 
     The devices of a CPU share the images, with each other and where possible with the split.
     """
-    images = aligned(split.images) if mesh.devices.flat[0].platform == "cpu" else split.images
+    images = aligned(split.images) if jax.default_backend() == "cpu" else split.images
     return Examples(*place((images, split.labels, shares), replicated(mesh)))
 
 

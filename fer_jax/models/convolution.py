@@ -247,10 +247,10 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     shares = math.gcd(images, devices_of_a_batch())
     dtype = jnp.promote_types(x.dtype, jnp.float32)
 
-    def by_share(rows: Array) -> Array:
-        split = rows.reshape(*rows.shape[:3], shares, images // shares)
+    def by_share(row: Array) -> Array:
+        split = row.reshape(*row.shape[:2], shares, images // shares)
         # One axis to sum over, the last: with two, XLA transposes the operands first.
-        return split.transpose(0, 3, 1, 2, 4).reshape(len(rows), shares, rows.shape[1], -1)
+        return split.transpose(2, 0, 1, 3).reshape(shares, row.shape[0], -1)
 
     # Taken apart once: XLA would do it number by number in every sum.
     parted = scheme.columns(dy)
@@ -258,13 +258,14 @@ def _kernel_gradient(x: Array, dy: Array, kernel: Array) -> Array:
     def product(output: Array, copy: Array) -> Array:
         # XLA packs the second operand, which pays for the smaller one; with few channels it makes no difference.
         first, second = (copy, output) if many else (output, copy)
-        return lax.dot_general(first, second, (((2,), (2,)), ((0,), (0,))), preferred_element_type=dtype)
+        summed = (((2,), (2,)), ((0,), (0,)))
+        return lax.dot_general(by_share(first), by_share(second), summed, preferred_element_type=dtype)
 
     def add_row(h: Array, carry: tuple[Sequence[Array], Array]) -> tuple[Sequence[Array], Array]:
         totals, read = carry
-        outputs = scheme.parts_transposed([by_share(lax.dynamic_slice_in_dim(part, h, 1))[0] for part in parted])
+        outputs = scheme.parts_transposed([_seen(part, h, 1) for part in parted])
         totals = [
-            total + product(output, by_share(_seen(copy, h, size)[None])[0])
+            total + product(output, _seen(copy, h, size))
             for total, output, copy in zip(totals, outputs, copies, strict=True)
         ]
         return totals, read + lax.dynamic_index_in_dim(dy, h, keepdims=False)[0, 0]
