@@ -222,6 +222,37 @@ def test_results_are_added_to_those_of_other_networks(speed, results, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("part", "kept"), [("process", True), ("rates", False)])
+def test_the_two_starts_of_a_program_stay_of_one_measurement(speed, results, tmp_path, monkeypatch, part, kept):
+    class Started:
+        def __init__(self, *arguments):
+            pass
+
+        def start(self):
+            return {"first_step": 9.0}
+
+        def ask(self, command):
+            return {}
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(speed.compare, "Worker", Started)
+    monkeypatch.setattr(speed.compare, "make_job", lambda *_: {key: results[key] for key in ("machine", "versions")})
+    flags = speed.options.parse(["--networks=mnist_15k", "--programs=torch", f"--parts={part}", "--cores=1", "--add"])
+    comparison = speed.compare.Comparison(flags, tmp_path, results)
+    job = tmp_path / "mnist_15k" / "train" / "job.json"
+    job.parent.mkdir(parents=True)
+    job.write_text(json.dumps(results["jobs"]["mnist_15k"]))
+    before = results["starts"]["mnist_15k"]
+    comparison._begin("mnist_15k")
+    after = comparison.results["starts"]["mnist_15k"]
+    if kept:
+        assert after == before and all("warm" in start for start in after.values())
+    else:
+        assert after == {"fer_jax": {"cold": {"first_step": 9.0}}, "torch": {"cold": {"first_step": 9.0}}}
+
+
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"settings": {"quick": false, "cores": [1, 2]}}'])
 def test_nothing_can_be_added_to_other_results(speed, tmp_path, content):
     file = tmp_path / "results.json"
